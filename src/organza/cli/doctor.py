@@ -1,0 +1,79 @@
+"""organza doctor: is this machine fit to train?"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from organza import __version__
+from organza.errors import UsageError
+
+PACKAGES = ("torch", "numpy", "pillow", "safetensors", "tyro", "rich", "jaxtyping", "matplotlib")
+
+
+def main(args: list[str]) -> int:
+    """Print the environment and a verdict; exit code 1 if something stands in the way of training."""
+    if args in (["-h"], ["--help"]):
+        print("usage: organza doctor\n\nPrint versions, devices, disk and a verdict on this machine.")
+        return 0
+    if args:
+        raise UsageError(f"organza doctor takes no arguments; got {' '.join(args)}")
+    problems: list[str] = []
+    print(f"organza      {__version__}")
+    print(f"python       {platform.python_version()} on {platform.platform()}")
+    for name in PACKAGES:
+        try:
+            print(f"{name:<12} {version(name)}")
+        except PackageNotFoundError:
+            problems.append(f'{name} is not installed: pip install "{name}"')
+    problems += check_torch() + check_disk()
+    for problem in problems:
+        print(f"problem      {problem}")
+    print("verdict      " + ("fit to train" if not problems else f"{len(problems)} to mend"))
+    return 1 if problems else 0
+
+
+def check_torch() -> list[str]:
+    """Devices, threads, and one backward pass to see that they compute."""
+    try:
+        import torch
+    except Exception as error:
+        return [f"torch cannot be imported: {error}"]
+    from organza import devices
+
+    devices.prepare()
+    device = devices.choose("auto")
+    print(f"device       {device} (--device auto), {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    for index in range(torch.cuda.device_count()):
+        major, minor = torch.cuda.get_device_capability(index)
+        memory = torch.cuda.get_device_properties(index).total_memory / 2**30
+        print(f"cuda:{index}       {torch.cuda.get_device_name(index)}, {memory:.0f} GiB, capability {major}.{minor}")
+    precision = "bf16" if devices.precision("auto", device) is torch.bfloat16 else "float32"
+    print(f"precision    {precision} (--precision auto)")
+    try:
+        x = torch.ones(2, 2, device=device, requires_grad=True)
+        (gradient,) = torch.autograd.grad((x @ x).square().sum(), x, create_graph=True)
+        gradient.sum().backward()
+    except RuntimeError as error:
+        return [f"{device} cannot compute: {str(error).splitlines()[0]} (driver or torch build; try --device cpu)"]
+    return []
+
+
+def check_disk() -> list[str]:
+    """Whether runs can be written here, and how much fits."""
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    print(f"disk         {free:.1f} GiB free in {Path.cwd()}")
+    problems = [f"only {free:.1f} GiB free in the current folder"] if free < 1 else []
+    try:
+        with tempfile.TemporaryFile(dir=Path.cwd()):
+            pass
+    except OSError as error:
+        problems.append(f"the current folder cannot be written ({error}); change folder or use --run DIR")
+    if sys.version_info < (3, 11):
+        problems.append("Python 3.11 or newer is needed")
+    return problems

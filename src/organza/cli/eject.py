@@ -1,0 +1,43 @@
+"""organza eject RECIPE."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, final
+
+import tyro
+
+from organza.cli.options import parse
+from organza.errors import StorageError
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Eject:
+    """What `organza eject` takes."""
+
+    recipe: Annotated[str, tyro.conf.Positional]
+    """A built-in family."""
+    out: Path | None = None
+    """File to write; default: my_RECIPE.py in the current folder."""
+
+
+def main(args: list[str]) -> int:
+    """Copy the file; it runs as it is."""
+    given = parse(Eject, args, verb="eject", description="Copy a recipe into a file of your own, ready to edit.")
+    from organza.recipe import find
+
+    recipe = type(find(given.recipe).recipe)
+    out = given.out or Path(f"my_{given.recipe.partition(':')[0]}.py")
+    if out.exists():
+        raise StorageError(f"{out} is there already; choose another file with --out FILE")
+    try:
+        out.write_text(inspect.getsource(sys.modules[recipe.__module__]))
+    except OSError as error:
+        raise StorageError(f"cannot write {out}: {error}") from error
+    prefix = "" if out.is_absolute() else "./"
+    print(f"{out} written; edit it and run: organza train {prefix}{out}")
+    return 0

@@ -1,0 +1,42 @@
+"""organza finetune RUN --data SRC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, final
+
+import tyro
+
+from organza.cli.options import parse
+from organza.data.options import DataOptions
+from organza.settings import RunSettings
+
+DESCRIPTION = "Begin a new run from the weights of another: new clock, new optimizers, other data if given."
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Finetune:
+    """What `organza finetune` takes."""
+
+    origin: Annotated[Path, tyro.conf.Positional]
+    """The run folder to begin from."""
+    data: str | None = None
+    """Source to train on; default: the same as before. It must have the same shape and classes."""
+    settings: RunSettings = field(default_factory=RunSettings)
+    options: DataOptions = field(default_factory=DataOptions)
+
+
+def main(args: list[str]) -> int:
+    """Fine-tune, in this process or in several."""
+    given = parse(Finetune, args, verb="finetune", description=DESCRIPTION)
+    from organza.cli.launch import launch, needs_launch
+
+    if needs_launch(given.settings.devices):
+        return launch(given.settings.devices, ["finetune", *args])
+    from organza.session import finetune
+
+    options = given.options if given.data is not None else None
+    finetune(given.origin, data=given.data, settings=given.settings, options=options)
+    return 0

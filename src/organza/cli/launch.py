@@ -1,0 +1,42 @@
+"""Several processes on this machine: torchrun, started from here."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from organza.errors import DistributedError
+
+
+def needs_launch(devices: int) -> bool:
+    """Whether this process has to start others rather than train."""
+    return devices > 1 and "RANK" not in os.environ
+
+
+def launch(devices: int, args: list[str]) -> int:
+    """Run `organza ARGS` in `devices` processes and wait for them.
+
+    Raises:
+        DistributedError: A rank died; the message names it.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import get_args_parser, run
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
+    torchrun = ["--standalone", "--nproc-per-node", str(devices), "--log-level", "ERROR", "-m", "organza", *args]
+    try:
+        run(get_args_parser().parse_args(torchrun))
+    except SignalException as error:
+        return 128 + int(error.sigval)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode in (130, 143):
+            return failure.exitcode
+        how = f"was killed by signal {-failure.exitcode}" if failure.exitcode < 0 else f"ended with code {failure.exitcode}"
+        print(file=sys.stderr)
+        raise DistributedError(
+            f"rank {rank} of {devices} {how} (process {failure.pid}), so the run ended. Its newest checkpoint is "
+            "intact: go on with organza resume RUN"
+        ) from None
+    return 0

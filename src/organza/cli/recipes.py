@@ -1,0 +1,41 @@
+"""organza recipes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import final
+
+from organza.cli.options import parse
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Recipes:
+    """What `organza recipes` takes."""
+
+    names: bool = False
+    """Only the names, one a line (--names True)."""
+
+
+def main(args: list[str]) -> int:
+    """Print the families."""
+    if args == ["--names"]:
+        args = ["--names", "True"]
+    given = parse(Recipes, args, verb="recipes", description="List the families and their presets.")
+    from organza.recipes import RECIPES
+
+    if given.names:
+        print("\n".join(RECIPES))
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("recipe", "makes", "presets", "what it is")
+    for name, recipe in RECIPES.items():
+        module = sys.modules[recipe.__module__]
+        about = (module.__doc__ or "").strip().splitlines()[0]
+        kinds = ", ".join(kind.key + "s" for kind in recipe.accepts)
+        table.add_row(name, kinds, ", ".join(f"{name}:{preset}" for preset in getattr(module, "PRESETS", {})), about)
+    Console().print(table)
+    return 0

@@ -1,0 +1,50 @@
+"""organza resume RUN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, final
+
+import tyro
+
+from organza.cli.options import parse
+
+DESCRIPTION = "Go on with a run from its newest checkpoint, bit for bit as if it had never stopped."
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Resume:
+    """What `organza resume` takes; everything else is the run's own."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run folder."""
+    pause_at: int | None = None
+    """End after so many samples as an interruption would."""
+    device: str | None = None
+    """Another device than before."""
+    devices: int | None = None
+    """Another number of processes than before; the batch must be divisible by it."""
+    micro_batch: int | None = None
+    """Another number of samples per forward pass."""
+
+
+def main(args: list[str]) -> int:
+    """Resume, in this process or in several."""
+    given = parse(Resume, args, verb="resume", description=DESCRIPTION)
+    from organza.cli.launch import launch, needs_launch
+    from organza.run import open_run
+
+    run = open_run(given.run)
+    changed: dict[str, Any] = {"pause_at": given.pause_at}
+    for name in ("device", "devices", "micro_batch"):
+        if getattr(given, name) is not None:
+            changed[name] = getattr(given, name)
+    settings = replace(run.settings, **changed)
+    if needs_launch(settings.devices):
+        return launch(settings.devices, ["resume", *args])
+    from organza.session import resume
+
+    resume(run, settings=settings)
+    return 0

@@ -1,0 +1,85 @@
+"""How a data source is read: one frozen dataclass, without torch, that the command line shows as options."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from organza.errors import UsageError
+
+MAX_SIDE = 16384
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """How a data source is read."""
+
+    resize: str | None = None
+    """Size to bring every image to: `64` for 64x64, or `64x48` for width 64 and height 48. Without it sizes must agree."""
+
+    crop: Literal["center", "none"] = "center"
+    """With --resize: `center` scales until the target is covered and cuts the middle; `none` stretches."""
+
+    channels: Literal["auto", "gray", "rgb", "rgba"] = "auto"
+    """`auto`: gray if every image is gray, rgba if most have an alpha channel, else rgb. Lost alpha is shown on white."""
+
+    labels: bool = True
+    """Read class labels where the source has them: sub-folders, dataset.json, a label array or file."""
+
+    split: Literal["train", "test"] = "train"
+    """Which part to read, of sources that have both."""
+
+    limit: int | None = None
+    """Read only the first so many samples, in the order of their names."""
+
+    strict: bool = False
+    """Refuse the source if a single file is bad."""
+
+    max_bad: float = 0.05
+    """Largest share of bad files that are skipped; with more the source is refused."""
+
+    offline: bool = False
+    """Never download; say instead where to put the files."""
+
+    workers: int = 2
+    """Processes that decode folders too large for memory; 0 decodes in the main process. The samples do not change."""
+
+    cache: Path | None = None
+    """Folder for downloads and scan results. Default: $ORGANZA_CACHE, else organza/ in the user's cache folder."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        _ = self.size
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"--limit is {self.limit}; it needs at least 1 sample.")
+        if not 0 <= self.max_bad <= 1:
+            raise UsageError(f"--max-bad is {self.max_bad}; it is a share from 0 to 1, for example --max-bad 0.05.")
+        if self.workers < 0:
+            raise UsageError(f"--workers is {self.workers}; it needs 0 or more.")
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """What --resize asks for, as (height, width)."""
+        if self.resize is None:
+            return None
+        match = re.fullmatch(r"(\d{1,5})(?:[xX](\d{1,5}))?", self.resize.strip())
+        width = int(match[1]) if match else 0
+        height = int(match[2] or width) if match else 0
+        if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+            raise UsageError(
+                f"--resize is {self.resize!r}; it needs a size from 1 to {MAX_SIDE}, "
+                "such as --resize 64 or --resize 64x48 (width x height)."
+            )
+        return height, width
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where downloads and scan results go."""
+        if self.cache is not None:
+            return self.cache.expanduser()
+        if chosen := os.environ.get("ORGANZA_CACHE"):
+            return Path(chosen).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "organza"

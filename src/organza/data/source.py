@@ -1,0 +1,116 @@
+"""A source of samples: a description (`Spec`), random access, and endless shuffled batches that start anywhere.
+
+The order of the data is a function of (seed, epoch) and of nothing else, so a resumed run continues where it stopped
+without storing anything: sample k of the stream is entry `k % N` of the permutation of epoch `k // N`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from organza.data.spec import ImageSpec, Spec
+from organza.errors import UsageError
+
+Batch = dict[str, Tensor]
+
+
+def order(count: int, *, seed: int, start: int, size: int) -> np.ndarray:
+    """Indices of samples `start` to `start + size` of the endless shuffled stream over `count` samples, shape (size,)."""
+    position = np.arange(start, start + size)
+    epochs = position // count
+    indices = np.empty(size, dtype=np.int64)
+    for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+        here = epochs == epoch
+        indices[here] = permutation(count, seed=seed, epoch=epoch)[position[here] % count]
+    return indices
+
+
+_PERMUTATIONS: dict[tuple[int, int, int], np.ndarray] = {}
+
+
+def permutation(count: int, *, seed: int, epoch: int) -> np.ndarray:
+    """The order of epoch `epoch`: a permutation of range(count). The last two are remembered."""
+    key = (count, seed, epoch)
+    if key not in _PERMUTATIONS:
+        while len(_PERMUTATIONS) >= 2:
+            _PERMUTATIONS.pop(next(iter(_PERMUTATIONS)))
+        _PERMUTATIONS[key] = np.random.default_rng([seed, 0xDA7A, epoch]).permutation(count)
+    return _PERMUTATIONS[key]
+
+
+def shares(
+    count: int, *, size: int, start: int, seed: int, rank: int = 0, world: int = 1
+) -> Generator[np.ndarray, None, None]:
+    """Endless index arrays: rank `rank`'s contiguous share of each global batch of `size` samples over `count`."""
+    if size < 1 or size % world:
+        raise UsageError(f"A global batch of {size} samples cannot be shared by {world} ranks: make it a multiple.")
+    share = size // world
+    position = start + rank * share
+    while True:
+        yield order(count, seed=seed, start=position, size=share)
+        position += size
+
+
+class Source(ABC):
+    """N samples that can be read by index and streamed as shuffled batches without end."""
+
+    name: str
+    """Short name, used for run folders: `mnist`, or the stem of a file or folder."""
+    spec: Spec
+    notes: tuple[str, ...] = ()
+    """What the user should know about how the data was read, in whole sentences: files skipped, modes converted."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    @abstractmethod
+    def read(self, indices: np.ndarray) -> Batch:
+        """The samples at `indices`, as they are stored, on the host: uint8 or uint16 images (N, C, H, W), labels (N,)."""
+
+    def stream(self, size: int, *, start: int, seed: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Endless stored batches: rank `rank` gets its contiguous share of each global batch of `size` samples."""
+        for indices in shares(len(self), size=size, start=start, seed=seed, rank=rank, world=world):
+            yield self.read(indices)
+
+    def batches(
+        self, size: int, *, start: int = 0, seed: int = 0, rank: int = 0, world: int = 1, device: str = "cpu"
+    ) -> Iterator[Batch]:
+        """Endless batches on `device`, decoded for networks, beginning at sample `start` of the stream.
+
+        Args:
+            size: Samples per global batch, over all ranks; each rank gets `size // world`.
+            start: Samples already drawn by all ranks together.
+            seed: Together with the epoch it determines the order.
+            rank: Which share of each global batch to yield.
+            world: Number of ranks.
+            device: Where the tensors are to be.
+        """
+        for batch in self.stream(size, start=start, seed=seed, rank=rank, world=world):
+            yield decode(batch, self.spec, device)
+
+    def close(self) -> None:
+        """Let go of workers and open files; the streams end. Does nothing for sources in memory."""
+        return
+
+
+def decode(batch: Batch, spec: Spec, device: str | torch.device = "cpu") -> Batch:
+    """Stored samples to what networks see: images as float32 in [-1, 1], labels as int64, everything on `device`."""
+    moved = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+    if isinstance(spec, ImageSpec):
+        image = moved["image"]
+        if not image.is_floating_point():
+            moved["image"] = image.to(torch.float32).mul_(2 / (2**spec.bits - 1)).sub_(1)
+    return moved
+
+
+def encode(images: Tensor, spec: ImageSpec) -> np.ndarray:
+    """Network output to stored images: float in [-1, 1], (N, C, H, W), to uint8 or uint16 (N, H, W, C); clips."""
+    top = 2**spec.bits - 1
+    scaled = ((images.detach().float().cpu() + 1) * (top / 2)).round_().clamp_(0, top)
+    return scaled.permute(0, 2, 3, 1).numpy().astype(np.uint8 if spec.bits == 8 else np.uint16)

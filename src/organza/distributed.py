@@ -1,0 +1,125 @@
+"""Ranks: torch.distributed and torchrun do the work; here is the little that a GAN needs beside them.
+
+Players are not wrapped: gradients are averaged by hand, one flat all_reduce a turn, so that several forward passes per
+turn and second derivatives stay ordinary autograd. Control values travel on the host by gloo, gradients by nccl on GPUs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from organza.errors import DistributedError
+
+
+def rank() -> int:
+    """This process's number, 0 in a run of one."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this process writes the run folder."""
+    return rank() == 0
+
+
+def start(device: str, *, timeout_s: float = 600) -> None:
+    """Join the other ranks if torchrun started this process; otherwise do nothing."""
+    if "RANK" not in os.environ or dist.is_initialized():
+        return
+    if device.startswith("cuda"):
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
+    with naming_the_phase("joining the other ranks"):
+        dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
+
+
+def stop() -> None:
+    """Leave the group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+@contextmanager
+def naming_the_phase(phase: str) -> Iterator[None]:
+    """Turn a failed collective into an error that says which rank noticed and what it was doing."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if world() == 1 and "RANK" not in os.environ:
+            raise
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise DistributedError(
+            f"rank {os.environ.get('RANK', '0')} lost contact with another rank while {phase} ({reason}). "
+            "The newest checkpoint is intact: start the same command again to go on from it."
+        ) from error
+
+
+def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor) -> tuple[Tensor, Tensor]:
+    """Average the gradients and the loss over all ranks, in place.
+
+    Args:
+        parameters: The same ones on every rank, those without a gradient included.
+        loss: This rank's scalar loss.
+
+    Returns:
+        The norm of the averaged gradient and the averaged loss, both scalars; non-finite on every rank if on any.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
+        return loss.new_zeros(()), loss
+    if world() > 1:
+        flat = torch.cat([loss.reshape(1).float(), *(gradient.reshape(-1).float() for gradient in gradients)])
+        with naming_the_phase("averaging gradients"):
+            dist.all_reduce(flat)
+        flat /= world()
+        loss, rest = flat[0], flat[1:]
+        parts = rest.split([gradient.numel() for gradient in gradients])
+        torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(parts, gradients, strict=True)])
+    norms = torch._foreach_norm(gradients)
+    return torch.linalg.vector_norm(torch.stack([norm.float() for norm in norms])), loss
+
+
+def agree(values: Sequence[float]) -> list[float]:
+    """The largest of each value over all ranks, so that everybody decides alike."""
+    if world() == 1:
+        return list(values)
+    shared = torch.tensor(values, dtype=torch.float64)
+    with naming_the_phase("agreeing on the next step"):
+        dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+    return shared.tolist()
+
+
+def broadcast_text(text: str) -> str:
+    """Rank 0's text, on every rank."""
+    if world() == 1:
+        return text
+    box = [text]
+    with naming_the_phase("sharing the run folder's name"):
+        dist.broadcast_object_list(box, src=0)
+    return str(box[0])
+
+
+def broadcast_buffers(modules: Iterable[nn.Module]) -> None:
+    """Give every rank the buffers of rank 0: batch statistics differ between ranks until then."""
+    if world() > 1:
+        with naming_the_phase("sharing batch statistics"):
+            for module in modules:
+                for buffer in module.buffers():
+                    dist.broadcast(buffer, src=0)
+
+
+def step_seed(seed: int, samples: int) -> int:
+    """A seed for the step that begins at this position of the data stream; the same on every rank."""
+    return int(np.random.SeedSequence([seed, 0x57E9, samples]).generate_state(1, np.uint64)[0] >> np.uint64(2))

@@ -1,0 +1,285 @@
+"""The vocabulary: a GAN is a game, and this is all there is to say about one.
+
+A recipe builds a `Game`: players (networks with their optimizers), turns (who moves, what they minimise, and when), a
+way to draw noise and a way to generate. The engine in `trainer.py` plays it. Loss functions are closures over the
+networks; they see one batch and the clock, and return named terms.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+Batch = dict[str, Tensor]
+"""Named tensors; every value has the same first dimension."""
+
+
+@final
+@dataclass(frozen=True)
+class Clock:
+    """How far training has come. Every schedule is a function of this, and of nothing else."""
+
+    step: int = 0
+    """Successful steps so far."""
+    samples: int = 0
+    """Real samples drawn so far, over all ranks, repeats and refused steps included: the position in the data stream."""
+    progress: float = 0.0
+    """Share of the budget that is used up, 0 to 1."""
+
+    def tick(self, samples: int, *, advance: bool = True) -> Clock:
+        """The clock after a step that drew `samples` samples; a refused step (`advance=False`) does not count."""
+        return replace(self, step=self.step + advance, samples=self.samples + samples)
+
+
+Schedule = Callable[[Clock], float]
+
+
+@final
+@dataclass(frozen=True)
+class Loss:
+    """What a turn minimises, in named parts, and what is worth watching beside it."""
+
+    terms: dict[str, Tensor]
+    """Scalars; their sum is minimised; each is logged under its name."""
+    watch: dict[str, Tensor] = field(default_factory=dict)
+    """Per-sample values such as `real_score` (N,): logged and read by the doctor, not optimised."""
+
+    @property
+    def total(self) -> Tensor:
+        """The scalar that is minimised."""
+        return torch.stack([term.float() for term in self.terms.values()]).sum()
+
+
+LossFn = Callable[[Batch, Clock], Loss]
+
+
+@final
+class Player:
+    """A network, the optimizer that moves it, and a running average of its weights.
+
+    Args:
+        network: What plays. Parts that the optimizer does not own stay frozen.
+        optimizer: Moves the parameters it was given, and no others.
+        lr: Learning rate as a schedule; None keeps the rate of the optimizer.
+        halflife: Of the weight average, in samples, ramped up at the start; None: no average.
+        clip: Largest gradient norm; longer gradients are shortened to it. None: no limit.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        *,
+        lr: Schedule | None = None,
+        halflife: float | None = None,
+        clip: float | None = None,
+    ) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.lr = lr
+        self.halflife = halflife
+        self.clip = clip
+        self.rate_scale = 1.0  # lowered when the trainer rolls back from a divergence; saved with the checkpoint
+        self.base_rates = [float(group["lr"]) for group in optimizer.param_groups]
+        self.averaged = network if halflife is None else copy.deepcopy(network).eval().requires_grad_(False)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters that the optimizer moves."""
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def set_rate(self, clock: Clock) -> None:
+        """Write the learning rate of this moment into the optimizer."""
+        for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = self.rate_scale * (base if self.lr is None else self.lr(clock))
+
+    @torch.no_grad()
+    def update_average(self, samples: int, seen: int) -> None:
+        """Move the average towards the weights by what `samples` samples are worth; buffers are copied.
+
+        The half-life is ramped: never more than a twentieth of the `seen` samples, so that the random beginning is
+        forgotten soon (Karras et al. 2020, StyleGAN2's EMA ramp-up).
+        """
+        if self.halflife is None:
+            return
+        halflife = min(self.halflife, 0.05 * seen)
+        keep = 0.5 ** (samples / max(halflife, 1e-8))
+        averaged, current = list(self.averaged.parameters()), list(self.network.parameters())
+        torch._foreach_lerp_(averaged, current, 1 - keep)
+        buffers = list(self.averaged.buffers())
+        if buffers:
+            torch._foreach_copy_(buffers, list(self.network.buffers()))
+
+
+@final
+@dataclass(frozen=True)
+class Turn:
+    """One optimizer update: who moves, what they minimise, and when."""
+
+    name: str
+    player: Player
+    loss: LossFn
+    every: int = 1
+    """Lazy regularisation: taken on every n-th step."""
+    repeats: int = 1
+    """Updates per step (n_critic), each after the first on a fresh batch."""
+    start: int = 0
+    """First step on which the turn is taken."""
+    stop: int | None = None
+    """First step on which it is no longer taken."""
+
+    def due(self, step: int) -> bool:
+        """Whether the turn is taken on this step."""
+        return self.start <= step and (self.stop is None or step < self.stop) and (step - self.start) % self.every == 0
+
+
+@final
+@dataclass(frozen=True)
+class Request:
+    """What is to be generated. Sample i depends on (seed, i), its label and its latent, not on `count`."""
+
+    count: int
+    seed: int = 0
+    labels: Tensor | None = None
+    """Class indices, (count,); None draws them uniformly where the game has classes."""
+    latents: Tensor | None = None
+    """Latents to use instead of drawn ones, (count, latent size)."""
+    truncation: float = 1.0
+    """Scales drawn latents: below 1 trades variety for typicality."""
+
+
+Generate = Callable[[Request], Batch]
+
+
+@final
+@dataclass
+class Game:
+    """Everything the engine needs to know about a GAN."""
+
+    players: dict[str, Player]
+    """By name; the discriminator's name is always `critic`, the main generator's `generator`."""
+    turns: list[Turn]
+    """Taken in this order on each step."""
+    generate: Generate
+    """The one inference path; uses averaged weights."""
+    draw: Callable[[int], Batch] = lambda n: {}
+    """Fresh noise for one turn. The engine seeds it, draws it for the whole batch and splits it with the batch."""
+    extras: dict[str, nn.Module] = field(default_factory=dict)
+    """Saved but not trained: augmentation strength, replay history, running statistics."""
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Every module that is part of the state: networks, averages, extras."""
+        for player in self.players.values():
+            yield player.network
+            if player.averaged is not player.network:
+                yield player.averaged
+        yield from self.extras.values()
+
+    def to(self, device: str | torch.device) -> Game:
+        """Move every module to `device`, in place."""
+        for module in self.modules():
+            module.to(device)
+        return self
+
+
+@final
+@dataclass(frozen=True)
+class Report:
+    """What hooks receive after each step."""
+
+    clock: Clock
+    losses: dict[str, Loss]
+    """Of the turns taken on this step, by turn name; tensors are detached."""
+    grad_norms: dict[str, Tensor]
+    game: Game
+    failed: str | None = None
+    """Why the step was refused, or None."""
+
+
+@final
+@dataclass(frozen=True)
+class Stop:
+    """Returned by a hook to end the run after the step."""
+
+    reason: str
+
+
+Hook = Callable[[Report], Stop | None]
+
+
+def every(samples: int, hook: Hook) -> Hook:
+    """Call `hook` whenever the sample count passes a multiple of `samples`."""
+    last: list[int] = []
+
+    def called(report: Report) -> Stop | None:
+        period = report.clock.samples // samples
+        if not last:
+            last.append((report.clock.samples - 1) // samples)
+        if period <= last[0]:
+            return None
+        last[0] = period
+        return hook(report)
+
+    return called
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[nn.Module]:
+    """The network in evaluation mode and without gradients, and then as it was."""
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield network
+    finally:
+        network.train(was_training)
+
+
+def latents(request: Request, size: int) -> Tensor:
+    """The latents of a request: standard normal, (count, size). The first k do not depend on `count`."""
+    if request.latents is not None:
+        return request.latents
+    drawn = np.random.default_rng([request.seed, 0x1A7E]).standard_normal((request.count, size), dtype=np.float32)
+    return torch.from_numpy(drawn) * request.truncation
+
+
+def labels(request: Request, num_classes: int) -> Tensor:
+    """The class indices of a request, (count,): those asked for, or uniform ones."""
+    if request.labels is not None:
+        return request.labels
+    return torch.from_numpy(np.random.default_rng([request.seed, 0x1ABE]).integers(num_classes, size=request.count))
+
+
+def from_latents(
+    player: Player, size: int, *, key: str, num_classes: int = 0, decode: Callable[[Tensor], Tensor] | None = None
+) -> Generate:
+    """The usual `Game.generate`: averaged weights, latents in, samples out, in chunks of 250.
+
+    Args:
+        player: Its averaged network maps (N, size), and labels (N,) if there are classes, to samples.
+        size: Length of the latent.
+        key: Batch key of the samples, `Spec.key`.
+        num_classes: How many classes the network takes; 0: it takes latents alone.
+        decode: From what the network makes to the range of the spec; None: they are the same.
+    """
+
+    def generate(request: Request) -> Batch:
+        device = next(player.averaged.parameters()).device
+        inputs = [latents(request, size)] + ([labels(request, num_classes)] if num_classes else [])
+        parts = []
+        with evaluating(player.averaged) as network:
+            for chunk in zip(*(value.split(250) for value in inputs), strict=True):
+                samples = network(*(value.to(device) for value in chunk)).float()
+                parts.append(samples if decode is None else decode(samples))
+        made = {key: torch.cat(parts)}
+        return made | {"label": inputs[1].to(device)} if num_classes else made
+
+    return generate

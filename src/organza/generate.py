@@ -1,0 +1,166 @@
+"""From a run to new samples: arrays, pictures, folders, films."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+
+from organza import __version__, pictures
+from organza.data.source import encode
+from organza.data.spec import ImageSpec, Spec
+from organza.errors import StorageError, UsageError
+from organza.game import Request, latents
+from organza.run import Run
+
+
+@final
+@dataclass(frozen=True)
+class Generated:
+    """Samples as they are stored, and their labels if the model has classes."""
+
+    samples: np.ndarray
+    """uint8 or uint16 (N, H, W, C), or float32 (N, D)."""
+    labels: np.ndarray | None
+
+
+def generate(
+    run: Run,
+    count: int,
+    *,
+    seed: int = 0,
+    label: str | int | None = None,
+    truncation: float = 1.0,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+) -> Generated:
+    """New samples from a run. Arguments as for `Run.generate`; `checkpoint`: another than the newest."""
+    if count < 1:
+        raise UsageError(f"--count must be at least 1; got {count}")
+    game = run.game(path=checkpoint, device=device)
+    labels = None
+    if label is not None:
+        labels = torch.full((count,), class_index(run.spec, label, is_conditional(run)))
+    made = game.generate(Request(count, seed=seed, labels=labels, truncation=truncation))
+    return stored(made, run.spec)
+
+
+def stored(made: dict[str, torch.Tensor], spec: Spec) -> Generated:
+    """Network output to what is kept in files."""
+    samples = encode(made[spec.key], spec) if isinstance(spec, ImageSpec) else made[spec.key].cpu().numpy()
+    return Generated(samples, made["label"].cpu().numpy() if "label" in made else None)
+
+
+def is_conditional(run: Run) -> bool:
+    """Whether the generator takes labels."""
+    return "label" in run.recipe.build(run.spec).generate(Request(1))
+
+
+def class_index(spec: Spec, label: str | int, conditional: bool) -> int:
+    """A class by its name or index."""
+    if not conditional:
+        raise UsageError("this run was trained without labels, so --label means nothing; train one with --conditional yes")
+    if str(label) in spec.classes:
+        return spec.classes.index(str(label))
+    if str(label).isdigit() and int(label) < spec.num_classes:
+        return int(label)
+    raise UsageError(f"no class {label!r}; this run knows {', '.join(spec.classes)} (or 0 to {spec.num_classes - 1})")
+
+
+def write(run: Run, made: Generated, out: Path, *, seed: int, mark: bool = True) -> str:
+    """Write samples to `out`: a grid (.png), an archive (.npz), or a folder with one file each; says what it wrote."""
+    count, spec = len(made.samples), run.spec
+    is_image = isinstance(spec, ImageSpec)
+    metadata = {"Software": f"organza {__version__}", "Model": run.folder.name, "Seed": str(seed)}
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        match out.suffix.lower():
+            case ".npz":
+                key = "images" if is_image else "vectors"
+                arrays = {key: made.samples} | ({"labels": made.labels} if made.labels is not None else {})
+                np.savez_compressed(out, **arrays)
+                return f"{count} samples in {out} ({key}: {made.samples.dtype}, {' x '.join(map(str, made.samples.shape))})"
+            case ".png":
+                picture = pictures.grid(made.samples) if is_image else pictures.scatter(made.samples, made.samples)
+                pictures.save_png(picture, out, metadata=metadata, mark=mark)
+                return f"{count} samples in {out}"
+            case "":
+                if not is_image:
+                    raise UsageError("points have no file each; write them to a .npz file")
+                return write_folder(made, out, spec, metadata=metadata, mark=mark)
+            case other:
+                raise UsageError(f"cannot write {other} files; use .png (grid), .npz (arrays), .gif (film) or a folder")
+    except OSError as error:
+        raise StorageError(f"cannot write {out}: {error}") from error
+
+
+def write_folder(made: Generated, out: Path, spec: Spec, *, metadata: dict[str, str], mark: bool) -> str:
+    """One PNG each; classes get sub-folders, so that the folder can be trained on again."""
+    out.mkdir(exist_ok=True)
+    for index, image in enumerate(made.samples):
+        folder = out if made.labels is None else out / spec.classes[made.labels[index]]
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{index:06d}.png"
+        pictures.save_png(pictures.picture(image), path, metadata=metadata | {"Index": str(index)}, mark=mark)
+    return f"{len(made.samples)} files in {out}"
+
+
+def interpolate(
+    run: Run,
+    out: Path,
+    *,
+    count: int = 64,
+    seed: int = 0,
+    label: str | int | None = None,
+    frames: int = 16,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+) -> str:
+    """A film (.gif) of a grid of samples whose latents walk from one to the next and back to the first.
+
+    Latents are interpolated on the sphere, where a Gaussian's mass is, so every frame is as typical as its ends.
+    """
+    game, spec = run.game(path=checkpoint, device=device), run.spec
+    if not isinstance(spec, ImageSpec):
+        raise UsageError("only images can be shown as a film; this run makes points")
+    conditional = is_conditional(run)
+    probe = latent_size(run)
+    stops = [latents(Request(count, seed=seed + index), probe) for index in range(4)]
+    classes = None
+    if conditional:
+        classes = torch.arange(count) % spec.num_classes
+        if label is not None:
+            classes = torch.full((count,), class_index(spec, label, conditional))
+    pages = []
+    for here, there in zip(stops, [*stops[1:], stops[0]], strict=True):
+        for frame in range(frames):
+            mixed = spherical(here, there, frame / frames)
+            made = stored(game.generate(Request(count, seed=seed, labels=classes, latents=mixed)), spec)
+            pages.append(pictures.grid(made.samples))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        pictures.save_gif(pages, out, fps=12)
+    except OSError as error:
+        raise StorageError(f"cannot write {out}: {error}") from error
+    return f"{len(pages)} frames in {out}"
+
+
+def latent_size(run: Run) -> int:
+    """Length of the latent that the recipe draws for the generator."""
+    size = getattr(run.recipe, "latent", None)
+    if not isinstance(size, int):
+        raise UsageError(f"{run.config['recipe']['name']} has no single latent vector to walk through")
+    return size
+
+
+def spherical(here: torch.Tensor, there: torch.Tensor, share: float) -> torch.Tensor:
+    """Spherical interpolation, row by row: (N, D) each; share 0 is `here`, 1 is `there`.
+
+    Source: Shoemake 1985; for latents White 2016 (arXiv:1609.04468).
+    """
+    cosine = torch.nn.functional.cosine_similarity(here, there, dim=1).clamp(-1 + 1e-6, 1 - 1e-6)
+    angle = cosine.acos()[:, None]
+    return (((1 - share) * angle).sin() * here + (share * angle).sin() * there) / angle.sin()

@@ -1,0 +1,45 @@
+"""Saving while training: every so many samples and at the end, on all ranks together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from organza import checkpoint, distributed
+from organza.data.source import Source, decode
+from organza.game import Report, Request
+from organza.metrics.sliced import sliced_wasserstein
+
+JUDGED = 500
+"""Samples that the score of a checkpoint is computed from."""
+
+
+@final
+class Checkpoints:
+    """A hook that saves the game with its sliced Wasserstein distance to real data as the score.
+
+    Every rank must call it: batch statistics are shared from rank 0 first.
+    """
+
+    def __init__(self, folder: Path, source: Source, *, keep: int) -> None:
+        self.folder, self.source, self.keep = folder, source, keep
+        self.saved_at: int | None = None
+
+    def __call__(self, report: Report) -> None:
+        """Save, unless this very moment is saved already."""
+        if self.saved_at == report.clock.samples:
+            return
+        distributed.broadcast_buffers(report.game.modules())
+        if distributed.is_main():
+            checkpoint.save(self.folder, report.game, report.clock, keep=self.keep, score=self.score(report))
+        self.saved_at = report.clock.samples
+
+    def score(self, report: Report) -> float:
+        """Distance of fixed-seed samples to as many real ones; lower is better."""
+        spec, count = self.source.spec, min(JUDGED, len(self.source))
+        fake = report.game.generate(Request(count, seed=2))[spec.key]
+        chosen = np.random.default_rng(2).choice(len(self.source), size=count, replace=False)
+        real = decode(self.source.read(np.sort(chosen)), spec)[spec.key]
+        return sliced_wasserstein(fake, real)

@@ -1,0 +1,72 @@
+"""Sample grids from fixed latents, so that the pictures of a run make a film; real samples in the same layout beside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+
+from organza import __version__, pictures
+from organza.data.source import Source, encode
+from organza.data.spec import ImageSpec, Spec
+from organza.errors import StorageError
+from organza.game import Game, Report, Request
+
+
+def grid_labels(game: Game, spec: Spec, count: int) -> torch.Tensor | None:
+    """Labels for `count` samples, class by class along each row; None where the generator takes none."""
+    if "label" not in game.generate(Request(1)):
+        return None
+    return torch.arange(count) % spec.num_classes
+
+
+@final
+class Samples:
+    """A hook that writes samples/<samples seen>.png, and real.png once."""
+
+    def __init__(self, folder: Path, source: Source) -> None:
+        self.folder, self.source = folder, source
+        spec = source.spec
+        self.columns = spec.num_classes if 2 <= spec.num_classes <= 16 else 8
+        self.count = self.columns * 8 if isinstance(spec, ImageSpec) else 2_500
+
+    def __call__(self, report: Report) -> None:
+        """Draw the grid of this moment."""
+        game, spec, seen = report.game, self.source.spec, report.clock.samples
+        made = game.generate(Request(self.count, seed=0, labels=grid_labels(game, spec, self.count)))
+        metadata = {"Software": f"organza {__version__}", "Model": self.folder.name, "Samples": str(seen)}
+        try:
+            real = self.folder / "real.png"
+            if not real.exists():
+                pictures.save_png(self.draw_real(), real, metadata={}, mark=False)
+            picture = self.draw(made[spec.key])
+            pictures.save_png(picture, self.folder / "samples" / f"{seen:09d}.png", metadata=metadata)
+        except OSError as error:
+            raise StorageError(f"cannot write the sample grid into {self.folder}: {error}") from error
+
+    def draw(self, samples: torch.Tensor) -> pictures.Picture:
+        """A grid of images or a cloud of points."""
+        spec = self.source.spec
+        if isinstance(spec, ImageSpec):
+            return pictures.grid(encode(samples, spec), columns=self.columns)
+        return pictures.scatter(samples.cpu().numpy(), self.real_points())
+
+    def real_points(self) -> np.ndarray:
+        """Points of the data to compare with."""
+        return self.source.read(np.arange(min(2_500, len(self.source))))["vector"].numpy()
+
+    def draw_real(self) -> pictures.Picture:
+        """Real samples in the layout of the grid: one class a column where there are classes."""
+        spec = self.source.spec
+        if not isinstance(spec, ImageSpec):
+            return pictures.scatter(self.real_points()[:0], self.real_points())
+        stored = self.source.read(np.arange(min(len(self.source), 50 * self.count)))
+        order = np.arange(min(self.count, len(stored["image"])))
+        if "label" in stored and self.columns == spec.num_classes:
+            label = stored["label"].numpy()
+            rows = [np.flatnonzero(label == index)[:8] for index in range(spec.num_classes)]
+            depth = min(len(row) for row in rows)
+            order = np.stack([row[:depth] for row in rows], axis=1).ravel() if depth else order
+        return pictures.grid(stored["image"].numpy()[order].transpose(0, 2, 3, 1), columns=self.columns)

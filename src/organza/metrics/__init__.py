@@ -1,0 +1,1 @@
+"""Measures: pure functions on samples or features. They know no GAN."""

@@ -1,0 +1,1 @@
+"""Networks and their parts. They know no GAN: no loss, no optimizer, no training."""

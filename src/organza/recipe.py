@@ -1,0 +1,141 @@
+"""Recipes by name: `dcgan`, `dcgan:fast`, `./my_gan.py`, `./my_gan.py:big`, `package.module:Class`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import importlib.util
+import sys
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+from organza.data.spec import ImageSpec, Spec, VectorSpec
+from organza.errors import DataError, UsageError
+from organza.game import Game
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(ABC):
+    """How to set up one family of GANs: typed fields and one method. Subclasses are final.
+
+    A module that defines a recipe may define `PRESETS`, a dict from names to instances.
+    """
+
+    accepts: ClassVar[tuple[type[Spec], ...]] = (ImageSpec, VectorSpec)
+    """Kinds of data that the family can make."""
+
+    batch: int = 64
+    """Real samples per step, over all ranks."""
+    length: float = 20.0
+    """Passes over the data when the run gives no budget."""
+
+    @abstractmethod
+    def build(self, data: Spec) -> Game:
+        """The game for this data: networks, optimizers, losses, on the CPU.
+
+        Raises:
+            DataError: The family cannot make such data.
+        """
+
+    def check(self, data: Spec) -> None:
+        """Refuse data of a kind that the family cannot make."""
+        if not isinstance(data, self.accepts):
+            kinds = " or ".join(kind.key for kind in self.accepts)
+            raise DataError(f"{type(self).__name__} makes {kinds} data, but this source holds {data.key} data")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A recipe and where it came from, enough to find it again."""
+
+    recipe: Recipe
+    name: str
+    """What to look up: a built-in name, an import path or a file."""
+    preset: str | None
+
+
+def find(name: str, **fields: Any) -> Found:
+    """Look a recipe up and set fields on it.
+
+    Args:
+        name: `family`, `family:preset`, `file.py`, `file.py:preset` or `package.module:Class`.
+        fields: Values that replace those of the preset.
+
+    Raises:
+        UsageError: No such recipe, preset or field; the message suggests the nearest.
+    """
+    base, _, preset = name.partition(":") if not name.lower().endswith(".py") else (name, "", "")
+    module, recipe_class = load(base, preset)
+    presets: dict[str, Recipe] = getattr(module, "PRESETS", {})
+    if isinstance(getattr(module, preset, None), type):
+        base, preset = name, ""
+    if preset and preset not in presets:
+        raise UsageError(unknown("preset", preset, presets, f"of {base}"))
+    recipe = presets[preset] if preset else recipe_class()
+    return Found(with_fields(recipe, fields), base, preset or None)
+
+
+def with_fields(recipe: Recipe, fields: dict[str, Any]) -> Recipe:
+    """The recipe with other values; unknown names are an error."""
+    known = {field.name: field for field in dataclasses.fields(recipe)}
+    for key in fields:
+        if key not in known:
+            raise UsageError(unknown("field", key, known, f"of {type(recipe).__name__}"))
+    return dataclasses.replace(recipe, **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+
+
+def load(base: str, name: str) -> tuple[ModuleType, type[Recipe]]:
+    """The module and the recipe class behind a name."""
+    from organza.recipes import RECIPES
+
+    if base in RECIPES:
+        recipe_class = RECIPES[base]
+        return sys.modules[recipe_class.__module__], recipe_class
+    if base.endswith(".py"):
+        module = import_file(Path(base))
+    elif "." in base:
+        try:
+            module = importlib.import_module(base)
+        except ImportError as error:
+            raise UsageError(f"cannot import the recipe module {base!r}: {error}") from error
+    else:
+        raise UsageError(unknown("recipe", base, RECIPES, "or a file such as ./my_gan.py"))
+    own = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Recipe) and value.__module__ == module.__name__
+    ]
+    named = [value for value in own if value.__name__ == name]
+    if not (named or own):
+        raise UsageError(f"{base} defines no recipe: it needs a subclass of organza.Recipe")
+    if len(own) > 1 and not named and name not in getattr(module, "PRESETS", {}):
+        raise UsageError(f"{base} defines {len(own)} recipes; name one: " + ", ".join(f"{base}:{c.__name__}" for c in own))
+    return module, (named or own)[0]
+
+
+def import_file(path: Path) -> ModuleType:
+    """Run the user's own Python file as a module."""
+    if not path.is_file():
+        raise UsageError(f"no recipe file {path}; write one with: organza eject dcgan")
+    name = f"organza_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"{path} failed to load: {type(error).__name__}: {error}") from error
+    return module
+
+
+def unknown(kind: str, name: str, known: Any, where: str) -> str:
+    """A message with a did-you-mean."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"no {kind} {name!r} {where}{hint} Known: {', '.join(known) or 'none'}"

@@ -1,0 +1,178 @@
+"""DCGAN: strided convolutions, with today's loss, penalties and averaging as its default.
+
+Radford, Metz, Chintala. "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks",
+ICLR 2016 (arXiv:1511.06434); that program is the preset `paper`. Labels: Miyato and Koyama 2018 (arXiv:1802.05637).
+Loss: relativistic pairs with R1 and R2, Huang et al. 2024, R3GAN (arXiv:2501.05441).
+
+Differs from the papers: the critic's loss and its penalties share one forward pass, and the generator's turn sees the
+same real batch as the critic's. Points (the toys) get fully connected networks of the same kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from organza.data.spec import ImageSpec, Spec
+from organza.errors import DataError, UsageError
+from organza.game import Batch, Clock, Game, Loss, Player, Turn, from_latents
+from organza.losses import OBJECTIVES
+from organza.nets.conv import ConvCritic, ConvGenerator
+from organza.nets.layers import Init, Norm, initialise
+from organza.nets.mlp import Labelled, mlp
+from organza.penalties import PenaltyMode, score_and_squared_gradient, squared_slope
+from organza.recipe import Recipe
+from organza.schedules import cosine
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DCGAN(Recipe):
+    """Strided convolutions for images, fully connected networks for points."""
+
+    latent: int = 64
+    """Length of the latent vector z ~ N(0, I)."""
+    width: int = 32
+    """Channels of the largest map; doubled at each halving of the size, up to 8 times. Hidden units for points."""
+    conditional: Literal["auto", "yes", "no"] = "auto"
+    """Whether the generator takes labels and the critic judges image and label together; auto: where there are labels."""
+    loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein", "relativistic"] = "relativistic"
+    """The game that is played."""
+    r1: float = 0.1
+    """Weight gamma of the gradient penalty on real samples (gamma / 2 in the loss)."""
+    r2: float = 0.1
+    """The same on fake samples."""
+    penalty: PenaltyMode = "exact"
+    """exact (second derivatives) or finite_difference (faster, noisier)."""
+    epsilon: float = 0.05
+    """Step of the finite difference."""
+    critic_repeats: int = 1
+    """Critic updates per generator update."""
+    smooth: float = 0.0
+    """One-sided label smoothing: real samples have the target 1 - smooth."""
+    generator_norm: Norm = "batch"
+    """Norm of the generator's hidden layers."""
+    critic_norm: Norm = "none"
+    """Norm of the critic's hidden layers; batch would couple samples and does not go with penalties."""
+    init: Init = "he"
+    """How weights are drawn at the start."""
+    generator_lr: float = 2e-3
+    """Adam step size of the generator at the start."""
+    critic_lr: float = 2e-3
+    """Adam step size of the critic at the start."""
+    final_rate: float = 0.05
+    """Share of the step sizes that is left at the end, after half a cosine over the budget; 1: constant."""
+    betas: tuple[float, float] = (0.0, 0.99)
+    """Adam's decay rates of the first and second moment."""
+    halflife: float = 1e6
+    """Of the averaged generator, in samples; at most a twentieth of the samples seen. 0: no average."""
+
+    def __post_init__(self) -> None:
+        if self.critic_norm == "batch" and (self.r1 or self.r2):
+            raise UsageError("critic_norm batch couples the samples of a batch, so r1 and r2 must be 0")
+
+    def build(self, data: Spec) -> Game:
+        """Two networks, one turn each."""
+        self.check(data)
+        num_classes = self.classes(data)
+        g, c = self.networks(data, num_classes)
+        objective = OBJECTIVES[self.loss]
+
+        def draw(n: int) -> Batch:
+            noise = {"latent": torch.randn(n, self.latent)}
+            if self.penalty == "finite_difference" and (self.r1 or self.r2):
+                noise |= {"real_noise": torch.randn(n, *data.shape), "fake_noise": torch.randn(n, *data.shape)}
+            return noise
+
+        def labels(batch: Batch) -> list[Tensor]:
+            return [batch["label"]] if num_classes else []
+
+        def critic_loss(batch: Batch, clock: Clock) -> Loss:
+            real, fake = batch[data.key], g(batch["latent"], *labels(batch))
+            both = torch.cat([real, fake.to(real.dtype)])
+            label = [torch.cat([value, value]) for value in labels(batch)]
+            penalties: dict[str, Tensor] = {}
+            if (self.r1 or self.r2) and self.penalty == "exact":
+                scores, squared = score_and_squared_gradient(lambda x: c(x, *label), both)
+            else:
+                scores, squared = c(both, *label), None
+                if self.r1 or self.r2:
+                    noise = torch.cat([batch["real_noise"], batch["fake_noise"]])
+                    squared = squared_slope(lambda x: c(x, *label), both, noise, epsilon=self.epsilon)
+            real_score, fake_score = scores.chunk(2)
+            if squared is not None:
+                on_real, on_fake = squared.chunk(2)
+                penalties = {"r1": self.r1 / 2 * on_real.mean(), "r2": self.r2 / 2 * on_fake.mean()}
+            return Loss(
+                {self.loss: objective.critic(real_score, fake_score, smooth=self.smooth), **penalties},
+                watch={"real_score": real_score, "fake_score": fake_score},
+            )
+
+        def generator_loss(batch: Batch, clock: Clock) -> Loss:
+            fake_score = c(g(batch["latent"], *labels(batch)), *labels(batch))
+            real_score = c(batch[data.key], *labels(batch)) if objective.needs_real else fake_score
+            return Loss({self.loss: objective.generator(real_score, fake_score)})
+
+        generator = Player(
+            g,
+            Adam(g.parameters(), self.generator_lr, betas=self.betas, fused=True),
+            lr=cosine(self.generator_lr, self.generator_lr * self.final_rate),
+            halflife=self.halflife or None,
+        )
+        critic = Player(
+            c,
+            Adam(c.parameters(), self.critic_lr, betas=self.betas, fused=True),
+            lr=cosine(self.critic_lr, self.critic_lr * self.final_rate),
+        )
+        return Game(
+            players={"generator": generator, "critic": critic},
+            turns=[
+                Turn("critic", critic, critic_loss, repeats=self.critic_repeats),
+                Turn("generator", generator, generator_loss),
+            ],
+            generate=from_latents(generator, self.latent, key=data.key, num_classes=num_classes),
+            draw=draw,
+        )
+
+    def classes(self, data: Spec) -> int:
+        """How many classes the networks know; 0: unconditional."""
+        if self.conditional == "yes" and not data.num_classes:
+            raise DataError("conditional yes needs labels, and this data has none: put images into one folder per class")
+        return 0 if self.conditional == "no" or data.num_classes < 2 else data.num_classes
+
+    def networks(self, data: Spec, num_classes: int) -> tuple[nn.Module, nn.Module]:
+        """Generator and critic for images or points."""
+        if isinstance(data, ImageSpec):
+            generator = ConvGenerator(
+                data, latent=self.latent, width=self.width, num_classes=num_classes, norm=self.generator_norm, embedding=32
+            )
+            critic = ConvCritic(data, width=self.width, num_classes=num_classes, norm=self.critic_norm)
+            return initialise(generator, self.init), initialise(critic, self.init)
+        size, hidden = data.shape[0], [4 * self.width] * 3
+        generator = Labelled(mlp(self.latent + num_classes, hidden, size, norm=self.generator_norm), num_classes)
+        critic = Labelled(mlp(size + num_classes, hidden, 1, norm=self.critic_norm), num_classes)
+        return generator, critic
+
+
+PRESETS = {
+    "paper": DCGAN(
+        latent=100,
+        width=64,
+        loss="nonsaturating",
+        r1=0.0,
+        r2=0.0,
+        critic_norm="batch",
+        init="normal",
+        generator_lr=2e-4,
+        critic_lr=2e-4,
+        final_rate=1.0,
+        betas=(0.5, 0.999),
+        halflife=0.0,
+        batch=128,
+    ),
+    "tiny": DCGAN(latent=8, width=4, batch=16, length=1),
+}

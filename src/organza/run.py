@@ -1,0 +1,259 @@
+"""The run folder: everything a run produces is plain files in one place.
+
+runs/0007-dcgan-mnist/
+run.json         recipe with all its fields, data, spec, settings, versions: enough to build it again
+metrics.jsonl    one row per `log_every` samples
+samples/         grids from fixed latents, named after the samples seen
+real.png         real samples in the same layout
+checkpoints/     see checkpoint.py
+report.html      the page that explains it all
+recipe.py        a copy of the recipe where it came from a file of the user's
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+
+from organza import __version__, checkpoint
+from organza.data.options import DataOptions
+from organza.data.spec import SPECS, Spec
+from organza.errors import CheckpointError, StorageError
+from organza.game import Game
+from organza.recipe import Found, Recipe, find, with_fields
+from organza.settings import RunSettings
+
+FORMAT = 1
+CHANGEABLE = ("run", "pause_at", "keep", "device", "devices", "checkpoint_every", "sample_every", "log_every", "micro_batch")
+"""Settings that may differ when a run goes on: they do not change what is computed."""
+
+
+@final
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what its run.json says."""
+
+    folder: Path
+    config: dict[str, Any]
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints are."""
+        return self.folder / "checkpoints"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe with the fields it was started with."""
+        saved = self.config["recipe"]
+        name = str(self.folder / "recipe.py") if saved["name"].endswith(".py") else saved["name"]
+        found = find(f"{name}:{saved['class']}" if "." in name else name)
+        return with_fields(found.recipe, saved["fields"])
+
+    @property
+    def spec(self) -> Spec:
+        """What the data promised."""
+        saved = dict(self.config["spec"])
+        kind = SPECS[saved.pop("kind")]
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in saved.items()})
+
+    @property
+    def data_options(self) -> DataOptions:
+        """How the data was read."""
+        saved = {key: Path(value) if key == "cache" and value else value for key, value in self.config["data"]["options"].items()}
+        return DataOptions(**saved)
+
+    @property
+    def settings(self) -> RunSettings:
+        """How the run was started."""
+        saved = dict(self.config["settings"])
+        return RunSettings(**saved | {"run": self.folder})
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl; a last line that was cut short is left out."""
+        rows = []
+        path = self.folder / "metrics.jsonl"
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+        return rows
+
+    def game(self, *, path: Path | None = None, device: str = "cpu") -> Game:
+        """The game with the weights of a checkpoint, the newest whole one by default."""
+        path = path or checkpoint.newest(self.checkpoints)
+        if path is None:
+            raise CheckpointError(f"{self.folder} holds no whole checkpoint yet; start it again with: organza resume {self.folder}")
+        game = self.recipe.build(self.spec)
+        checkpoint.load_players(path, game)
+        return game.to(device)
+
+    def generate(
+        self, count: int = 64, *, seed: int = 0, label: str | int | None = None, truncation: float = 1.0, device: str = "cpu"
+    ) -> np.ndarray:
+        """New samples from the averaged generator of the newest checkpoint.
+
+        Args:
+            count: How many.
+            seed: Sample i depends on (seed, i) alone.
+            label: A class by name or index; None: any.
+            truncation: Below 1 trades variety for typicality.
+            device: Where to compute.
+
+        Returns:
+            uint8 (or uint16) images, (N, H, W, C); for vectors float32, (N, D).
+        """
+        from organza.generate import generate
+
+        return generate(self, count, seed=seed, label=label, truncation=truncation, device=device).samples
+
+
+def open_run(folder: str | Path) -> Run:
+    """Open a run folder.
+
+    Raises:
+        CheckpointError: There is none, or run.json cannot be read.
+    """
+    folder = Path(folder)
+    try:
+        config = json.loads((folder / "run.json").read_text())
+    except FileNotFoundError as error:
+        here = sorted(str(path.parent) for path in Path("runs").glob("*/run.json"))
+        hint = f"; there are {', '.join(here[-5:])}" if here else ""
+        raise CheckpointError(f"{folder} is not a run folder: it holds no run.json{hint}") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {folder / 'run.json'}: {error}") from error
+    if config.get("format", 0) > FORMAT:
+        raise CheckpointError(f"{folder} was made by a newer organza (format {config['format']}); upgrade organza")
+    return Run(folder, config)
+
+
+def create_run(
+    *, found: Found, data: str, data_name: str, options: DataOptions, settings: RunSettings, spec: Spec
+) -> Run:
+    """Make a run folder and write run.json into it, or take up the one that is there if it says the same.
+
+    Raises:
+        CheckpointError: The folder holds a run of another configuration; the message names what differs.
+        StorageError: The folder cannot be made.
+    """
+    config = describe(found=found, data=data, options=options, settings=settings, spec=spec)
+    folder = settings.run or next_folder(Path("runs"), f"{Path(found.name).stem}-{data_name}")
+    if (folder / "run.json").exists():
+        run = open_run(folder)
+        refuse_differences(run, config)
+        return run
+    try:
+        (folder / "samples").mkdir(parents=True, exist_ok=True)
+        if found.name.endswith(".py"):
+            shutil.copyfile(found.name, folder / "recipe.py")
+        write_json(folder / "run.json", config)
+    except OSError as error:
+        raise StorageError(f"cannot write the run folder {folder}: {error}. Choose another with --run DIR") from error
+    return Run(folder, config)
+
+
+def describe(*, found: Found, data: str, options: DataOptions, settings: RunSettings, spec: Spec) -> dict[str, Any]:
+    """The contents of run.json."""
+    recipe = found.recipe
+    config = {
+        "format": FORMAT,
+        "recipe": {
+            "name": found.name,
+            "preset": found.preset,
+            "class": type(recipe).__name__,
+            "fields": asdict(recipe),
+        },
+        "data": {"source": data, "options": asdict(options)},
+        "spec": {"kind": spec.key, **asdict(spec)},
+        "settings": {key: value for key, value in asdict(settings).items() if key != "run"},
+        "versions": {"organza": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "launch": os.environ.get("TORCHELASTIC_RUN_ID"),
+    }
+    return json.loads(json.dumps(config, default=str))
+
+
+def refuse_differences(run: Run, config: dict[str, Any]) -> None:
+    """Raise unless a run was started with the same configuration."""
+    differences = []
+    for section, ignored in (("recipe", ("preset", "name")), ("data", ()), ("spec", ()), ("settings", CHANGEABLE)):
+        before, now = flatten(run.config[section]), flatten(config[section])
+        for key in sorted(before.keys() | now.keys()):
+            if key.split(".")[0] not in ignored and before.get(key) != now.get(key):
+                differences.append(f"{key.split('.')[-1]} ({before.get(key)!r} in the run, {now.get(key)!r} now)")
+    if differences:
+        raise CheckpointError(
+            f"{run.folder} was started differently: {', '.join(differences)}. Go on unchanged with: "
+            f"organza resume {run.folder}; or begin anew in another folder, or from its weights with: "
+            f"organza finetune {run.folder}"
+        )
+
+
+def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, entry in value.items():
+        flat |= flatten(entry, f"{prefix}{key}.") if isinstance(entry, dict) else {f"{prefix}{key}": entry}
+    return flat
+
+
+def next_folder(parent: Path, name: str) -> Path:
+    """The next free `NNNN-name` below `parent`; it is made at once, so that two runs never share it."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:60] or "run"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        number = max((int(path.name[:4]) for path in parent.glob("[0-9][0-9][0-9][0-9]-*")), default=0) + 1
+        while True:
+            folder = parent / f"{number:04d}-{name}"
+            if not list(parent.glob(f"{number:04d}-*")):
+                try:
+                    folder.mkdir()
+                except FileExistsError:
+                    pass
+                else:
+                    return folder
+            number += 1
+    except OSError as error:
+        raise StorageError(f"cannot make a run folder below {parent.resolve()}: {error}. Choose one with --run DIR") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write aside and rename, so that a reader never sees half a file."""
+    aside = path.with_suffix(".tmp")
+    aside.write_text(json.dumps(value, indent=2))
+    os.replace(aside, path)
+
+
+def truncate_rows(folder: Path, samples: int) -> None:
+    """Drop the rows of metrics.jsonl and the sample grids from after a checkpoint that a run goes on from."""
+    path = folder / "metrics.jsonl"
+    if path.exists():
+        rows = Run(folder, {}).rows()
+        aside = path.with_suffix(".tmp")
+        aside.write_text("".join(json.dumps(row) + "\n" for row in rows if row.get("samples", 0) <= samples))
+        os.replace(aside, path)
+    for picture in (folder / "samples").glob("*.png"):
+        if picture.stem.isdigit() and int(picture.stem) > samples:
+            picture.unlink()
+
+
+def launched_before() -> Path | None:
+    """The run folder that this torchrun launch made before it restarted, or None on the first start."""
+    launch = os.environ.get("TORCHELASTIC_RUN_ID")
+    if launch is None or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) == 0:
+        return None
+    for path in sorted(Path("runs").glob("*/run.json"), reverse=True):
+        if json.loads(path.read_text()).get("launch") == launch:
+            return path.parent
+    return None

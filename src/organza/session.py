@@ -1,0 +1,269 @@
+"""A run from start to finish: data, game, hooks, training, report. What `organza.train` and the command line call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from organza import checkpoint, devices, distributed
+from organza.data import DataOptions, open_source
+from organza.data.source import Source
+from organza.errors import CheckpointError, DivergedError, UsageError
+from organza.game import Clock, Game, Hook, Report, Stop, every
+from organza.hooks.checkpoints import Checkpoints
+from organza.hooks.console import Console
+from organza.hooks.record import Recorder
+from organza.hooks.samples import Samples
+from organza.hooks.signals import Signals
+from organza.recipe import Found, Recipe, find
+from organza.run import Run, create_run, launched_before, open_run, truncate_rows
+from organza.settings import DEFAULT_RECIPE, RunSettings
+from organza.trainer import Budget, Guard
+from organza.trainer import train as play
+
+
+def train(
+    recipe: str | Recipe = DEFAULT_RECIPE,
+    *,
+    data: str = "mnist",
+    samples: int | None = None,
+    epochs: float | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    run: str | Path | None = None,
+    settings: RunSettings | None = None,
+    options: DataOptions | None = None,
+    hooks: Sequence[Hook] = (),
+) -> Run:
+    """Train a GAN and return its run. The same call on the same folder goes on where it stopped.
+
+    Args:
+        recipe: `family`, `family:preset`, a file, an import path, or a recipe object with its fields set.
+        data: Source string: a name, a folder, an archive; see `organza.data`.
+        samples: Budget in real samples.
+        epochs: Budget in passes over the data.
+        minutes: Budget in minutes of training. At most one budget; without one the recipe's own length.
+        seed: Determines weights, data order and noise.
+        run: Run folder; by default the next free one below ./runs.
+        settings: Everything else about the run.
+        options: How to read the data.
+        hooks: Called after each step, after the built-in ones.
+
+    Raises:
+        OrganzaError: With what was found, what is needed and how to mend it.
+    """
+    given = {"samples": samples, "epochs": epochs, "minutes": minutes, "seed": seed, "run": Path(run) if run else None}
+    settings = replace(settings or RunSettings(), **{key: value for key, value in given.items() if value is not None})
+    if isinstance(recipe, str):
+        found = find(recipe)
+    else:
+        kind = type(recipe)
+        found = Found(recipe, f"{kind.__module__}:{kind.__name__}", None)
+    return start(found, data=data, settings=settings, options=options or DataOptions(), hooks=hooks)
+
+
+def start(
+    found: Found,
+    *,
+    data: str,
+    settings: RunSettings,
+    options: DataOptions,
+    hooks: Sequence[Hook] = (),
+    weights: Path | None = None,
+) -> Run:
+    """Open the data, make or take up the run folder, and train; `weights`: a checkpoint to begin from."""
+    with Signals() as signals:
+        device = prepare(settings)
+        source = open_source(data, options)
+        found.recipe.check(source.spec)
+        if distributed.is_main():
+            settings = replace(settings, run=settings.run or launched_before())
+            run = create_run(
+                found=found, data=data, data_name=source.name, options=options, settings=settings, spec=source.spec
+            )
+            folder = str(run.folder)
+        else:
+            folder = ""
+        run = open_run(distributed.broadcast_text(folder))
+        return carry_out(run, found.recipe, source, settings, device=device, signals=signals, hooks=hooks, weights=weights)
+
+
+def resume(run: str | Path | Run, *, settings: RunSettings | None = None, hooks: Sequence[Hook] = ()) -> Run:
+    """Go on with a run from its newest checkpoint, bit for bit as if it had never stopped.
+
+    Args:
+        run: The run folder.
+        settings: Another machine, cadence or pause; budget, seed and recipe are the run's own.
+        hooks: As for `train`.
+
+    Raises:
+        CheckpointError: There is no such run.
+    """
+    run = run if isinstance(run, Run) else open_run(run)
+    settings = settings or run.settings
+    with Signals() as signals:
+        device = prepare(settings)
+        source = open_source(run.config["data"]["source"], run.data_options)
+        if source.spec != run.spec:
+            raise CheckpointError(f"the data of {run.folder} has changed: it was {run.spec}, now it is {source.spec}")
+        return carry_out(run, run.recipe, source, settings, device=device, signals=signals, hooks=hooks)
+
+
+def finetune(
+    run: str | Path | Run,
+    *,
+    data: str | None = None,
+    settings: RunSettings | None = None,
+    options: DataOptions | None = None,
+    hooks: Sequence[Hook] = (),
+) -> Run:
+    """A new run that begins with another's weights: new clock, new optimizers, other data if given.
+
+    Args:
+        run: The run to begin from.
+        data: Source string; None: the same data. It must have the same shape and classes.
+        settings: Budget and everything else of the new run.
+        options: How to read the data; None: as before.
+        hooks: As for `train`.
+    """
+    old = run if isinstance(run, Run) else open_run(run)
+    weights = checkpoint.newest(old.checkpoints)
+    if weights is None:
+        raise CheckpointError(f"{old.folder} holds no whole checkpoint to begin from")
+    saved = old.config["recipe"]
+    name = str(old.folder / "recipe.py") if saved["name"].endswith(".py") else saved["name"]
+    return start(
+        Found(old.recipe, name, saved["preset"]),
+        data=data or old.config["data"]["source"],
+        settings=settings or RunSettings(),
+        options=options or old.data_options,
+        hooks=hooks,
+        weights=weights,
+    )
+
+
+def prepare(settings: RunSettings) -> str:
+    """Device and ranks; must come before anything is computed."""
+    devices.prepare()
+    device = devices.choose(settings.device)
+    distributed.start(device)
+    return device
+
+
+def carry_out(
+    run: Run,
+    recipe: Recipe,
+    source: Source,
+    settings: RunSettings,
+    *,
+    device: str,
+    signals: Signals,
+    hooks: Sequence[Hook] = (),
+    weights: Path | None = None,
+) -> Run:
+    """Build the game, restore what there is, play, and write the report."""
+    world = distributed.world()
+    if recipe.batch % world:
+        raise UsageError(f"a batch of {recipe.batch} cannot be shared by {world} processes; set --batch to a multiple")
+    torch.manual_seed(settings.seed)
+    game, clock = recipe.build(source.spec), Clock()
+    newest = checkpoint.newest(run.checkpoints)
+    if newest is not None:
+        clock = checkpoint.load(newest, game)
+    elif weights is not None:
+        checkpoint.load_players(weights, game)
+    game.to(device)
+    if distributed.is_main():
+        truncate_rows(run.folder, clock.samples)
+    budget = budget_of(settings, recipe, len(source))
+    if settings.compile:
+        from organza.compiling import compile_game
+
+        first = next(source.batches(recipe.batch, seed=settings.seed, device=device))
+        compile_game(game, first, clock)
+    saver = Checkpoints(run.checkpoints, source, keep=settings.keep)
+    if newest is None:
+        saver(Report(clock, {}, {}, game))
+
+    def recover() -> Clock:
+        path = checkpoint.newest(run.checkpoints)
+        if path is None:
+            raise DivergedError(f"training diverged and {run.folder} holds no whole checkpoint to go back to")
+        return checkpoint.load(path, game)
+
+    with ExitStack() as stack:
+        own: list[Hook] = []
+        if distributed.is_main():
+            own = main_hooks(run, source, settings, budget, clock, stack)
+        clock, stop = play(
+            game,
+            lambda start: source.batches(
+                recipe.batch, start=start, seed=settings.seed, rank=distributed.rank(), world=world, device=device
+            ),
+            budget=budget,
+            clock=clock,
+            seed=settings.seed,
+            hooks=[*own, every(settings.checkpoint_every, saver), *hooks, pause(settings.pause_at), signals],
+            micro_batch=settings.micro_batch,
+            precision=devices.precision(settings.precision, device),
+            guard=Guard(recover=recover),
+        )
+        saver(Report(clock, {}, {}, game))
+    if distributed.is_main():
+        conclude(run, source, game, clock, stop)
+    distributed.stop()
+    signals.exit_if_received()
+    return run
+
+
+def main_hooks(
+    run: Run, source: Source, settings: RunSettings, budget: Budget, clock: Clock, stack: ExitStack
+) -> list[Hook]:
+    """What only the first rank does: record, show, draw."""
+    recorder = Recorder(run.folder / "metrics.jsonl", every=settings.log_every, epoch_size=len(source))
+    console = stack.enter_context(Console(title=f"{run.folder}", budget=budget, start=clock))
+    recorder.listeners.append(console.show)
+    samples = Samples(run.folder, source)
+    return [recorder, every(settings.sample_every, samples)]
+
+
+def pause(samples: int | None) -> Hook:
+    """Ends the run after so many samples, as an interruption would."""
+
+    def hook(report: Report) -> Stop | None:
+        return Stop("paused") if samples is not None and report.clock.samples >= samples else None
+
+    return hook
+
+
+def budget_of(settings: RunSettings, recipe: Recipe, count: int) -> Budget:
+    """The run's budget, or the recipe's own length, in samples or minutes."""
+    if settings.minutes is not None:
+        return Budget(minutes=settings.minutes)
+    if settings.samples is not None:
+        return Budget(samples=settings.samples)
+    return Budget(samples=max(1, round((settings.epochs or recipe.length) * count)))
+
+
+def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | None) -> None:
+    """The last grid and the report of a finished run, or how to go on with one that was stopped."""
+    from organza.hooks.console import say
+
+    if stop is not None:
+        say(f"stopped ({stop.reason}) after {clock.samples:,} samples; go on with: organza resume {run.folder}")
+        return
+    Samples(run.folder, source)(Report(clock, {}, {}, game))
+    from organza.game import Request
+    from organza.hooks.samples import grid_labels
+    from organza.report import write_report
+
+    fakes = game.generate(Request(16, seed=1, labels=grid_labels(game, source.spec, 16)))
+    path = write_report(
+        run.folder, config=run.config, rows=run.rows(), spec=source.spec, source=source, fakes=fakes
+    )
+    say(f"report:   {path}")
+    say(f"generate: organza generate {run.folder} --count 64 --out samples.png")

@@ -1,0 +1,60 @@
+"""How a run is carried out, whatever the family. Imports no torch, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, final
+
+from organza.errors import UsageError
+
+DEFAULT_RECIPE = "dcgan"
+DEFAULT_MINUTES = 1.6
+"""Budget of plain `organza train`: with start-up and the report it ends within two minutes."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Budget, cadence, machine and folder of a run."""
+
+    samples: int | None = None
+    """Train until this many real samples were seen."""
+    epochs: float | None = None
+    """Train for so many passes over the data."""
+    minutes: float | None = None
+    """Train for so many minutes."""
+    seed: int = 0
+    """Determines the initial weights, the order of the data and all noise."""
+    run: Path | None = None
+    """Run folder; by default runs/NNNN-recipe-data below the current folder."""
+    checkpoint_every: int = 100_000
+    """Samples between checkpoints; one more is written at the end."""
+    keep: int = 2
+    """How many of the newest checkpoints remain; the best one remains as well."""
+    sample_every: int = 20_000
+    """Samples between sample grids."""
+    log_every: int = 2_000
+    """Samples between rows of metrics.jsonl."""
+    pause_at: int | None = None
+    """End after so many samples as an interruption would; budget and schedules stay as they are."""
+    micro_batch: int | None = None
+    """Samples per forward pass and rank, to save memory; results do not depend on it."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    devices: int = 1
+    """Processes to train with on this machine, one per GPU or group of cores."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """bf16 runs networks under autocast; auto uses it on GPUs that have it."""
+    compile: bool = False
+    """Compile the networks for turns that need first derivatives only."""
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("samples", "epochs", "minutes") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise UsageError(f"give one budget, not {len(given)}: " + ", ".join(f"--{name}" for name in given))
+        positive = ("samples", "epochs", "minutes", "checkpoint_every", "keep", "sample_every", "log_every")
+        for name in (*positive, "pause_at", "micro_batch", "devices"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise UsageError(f"--{name.replace('_', '-')} must be above 0; got {value}")
