@@ -32,13 +32,13 @@ def read_idx(path: Path) -> np.ndarray:
 
 def load_mnist(split: str, data: Path = DATA) -> tuple[Tensor, Tensor]:
     """Return the images (N x 28 x 28, uint8) and labels (N, int64) of ``split``, "train" or "t10k"."""
-    images = torch.from_numpy(read_idx(data / f"{split}-images-idx3-ubyte.gz").copy())
-    labels = torch.from_numpy(read_idx(data / f"{split}-labels-idx1-ubyte.gz").astype(np.int64))
-    return images, labels
+    images = read_idx(data / f"{split}-images-idx3-ubyte.gz").copy()
+    labels = read_idx(data / f"{split}-labels-idx1-ubyte.gz").astype(np.int64)
+    return torch.from_numpy(images), torch.from_numpy(labels)
 
 
 class DigitClassifier(nn.Module):
-    """Four convolutions, two of them strided, and a 128-wide feature layer; ``features`` feeds coverage and the like."""
+    """Four convolutions, two of them strided, and a 128-wide feature layer; ``features`` feeds coverage."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,11 +64,10 @@ class DigitClassifier(nn.Module):
 
 def jitter(images: Tensor) -> Tensor:
     """Rotate, scale and shift each image a little: up to 12 degrees, 10 % and 2 pixels."""
-    count = len(images)
-    low_high = torch.rand(4, count) * 2 - 1
+    low_high = torch.rand(4, len(images)) * 2 - 1
     angle, scale = low_high[0] * math.radians(12), 1 + 0.1 * low_high[1]
-    cos, sin, shift = angle.cos() * scale, angle.sin() * scale, low_high[2:] * 2 / 14
-    matrix = torch.stack([torch.stack([cos, -sin, shift[0]], 1), torch.stack([sin, cos, shift[1]], 1)], 1)
+    cos, sin, (right, down) = angle.cos() * scale, angle.sin() * scale, low_high[2:] * 2 / 14
+    matrix = torch.stack([cos, -sin, right, sin, cos, down], 1).view(-1, 2, 3)
     return F.grid_sample(images, F.affine_grid(matrix, list(images.shape), False), align_corners=False)
 
 
@@ -78,9 +77,8 @@ def train_classifier(data: Path = DATA, epochs: int = 7, batch: int = 128, seed:
     torch.manual_seed(seed)
     images, labels = load_mnist("train", data)
     model = DigitClassifier().to(memory_format=torch.channels_last)
-    steps = epochs * (len(images) // batch)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=epochs * (len(images) // batch))
     for _ in range(epochs):
         for index in torch.randperm(len(images))[: len(images) // batch * batch].split(batch):
             loss = F.cross_entropy(model(jitter(images[index, None].float() / 255)), labels[index])
@@ -99,7 +97,6 @@ def load_classifier(cache: Path, data: Path = DATA) -> nn.Module:
         return model.eval()
     print(f"no classifier at {cache}: training one on {data} (a few minutes)", flush=True)
     model = train_classifier(data)
-    cache.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, cache)
     return model
 
@@ -107,8 +104,7 @@ def load_classifier(cache: Path, data: Path = DATA) -> nn.Module:
 @torch.no_grad()
 def confidence(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Return the largest softmax probability and its class for uint8 images, N x 28 x 28."""
-    outputs = [model(part[:, None].float() / 255).softmax(1) for part in images.split(1000)]
-    return tuple(torch.cat(outputs).max(1))
+    return tuple(torch.cat([model(part[:, None].float() / 255).softmax(1) for part in images.split(1000)]).max(1))
 
 
 if __name__ == "__main__":
@@ -117,10 +113,7 @@ if __name__ == "__main__":
     parser.add_argument("--cache", type=Path, default=Path("digit_classifier.safetensors"), help="weights file")
     arguments = parser.parse_args()
     started = time.process_time()
-    sure, predicted = confidence(
-        load_classifier(arguments.cache, arguments.data), load_mnist("t10k", arguments.data)[0]
-    )
-    right = (predicted == load_mnist("t10k", arguments.data)[1]).float().mean()
-    print(
-        f"accuracy {right:.4f}, share above 0.9 {(sure > 0.9).float().mean():.4f}, {time.process_time() - started:.0f} CPU s"
-    )
+    model, (images, labels) = load_classifier(arguments.cache, arguments.data), load_mnist("t10k", arguments.data)
+    sure, predicted = confidence(model, images)
+    print(f"accuracy {(predicted == labels).float().mean():.4f}, share above 0.9 {(sure > 0.9).float().mean():.4f}")
+    print(f"{time.process_time() - started:.0f} CPU s")

@@ -60,7 +60,7 @@ def save(folder: Path, game: Game, clock: Clock, *, keep: int = 2, score: float 
         os.replace(aside, target)
         sync(folder)
         remove_leftovers(folder)
-        prune(folder, keep=keep)
+        prune(folder, keep=keep, saved=target)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise StorageError(
@@ -228,11 +228,11 @@ def peek(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def prune(folder: Path, *, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints and the best one."""
-    spared = best(folder)
+def prune(folder: Path, *, keep: int, saved: Path) -> None:
+    """Remove all but the newest `keep` checkpoints, the best one and the one just saved (a damaged one may be newer)."""
+    spared = (best(folder), saved)
     for path in listed(folder)[: -max(keep, 1)]:
-        if path != spared:
+        if path not in spared:
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -184,9 +184,12 @@ class Game:
         yield from self.extras.values()
 
     def to(self, device: str | torch.device) -> Game:
-        """Move every module to `device`, in place."""
+        """Move every module and the optimizers' state to `device`, in place."""
         for module in self.modules():
             module.to(device)
+        for player in self.players.values():
+            # Loading its own state makes an optimizer put each tensor where its parameter now is.
+            player.optimizer.load_state_dict(player.optimizer.state_dict())
         return self
 
 
@@ -202,6 +205,8 @@ class Report:
     game: Game
     failed: str | None = None
     """Why the step was refused, or None."""
+    drawn: int = 1
+    """Real samples drawn in this step, over all ranks."""
 
 
 @final
@@ -222,7 +227,7 @@ def every(samples: int, hook: Hook) -> Hook:
     def called(report: Report) -> Stop | None:
         period = report.clock.samples // samples
         if not last:
-            last.append((report.clock.samples - 1) // samples)
+            last.append((report.clock.samples - report.drawn) // samples)
         if period <= last[0]:
             return None
         last[0] = period

@@ -71,8 +71,8 @@ def find(name: str, **fields: Any) -> Found:
     base, _, preset = name.partition(":") if not name.lower().endswith(".py") else (name, "", "")
     module, recipe_class = load(base, preset)
     presets: dict[str, Recipe] = getattr(module, "PRESETS", {})
-    if isinstance(getattr(module, preset, None), type):
-        base, preset = name, ""
+    if preset not in presets and isinstance(getattr(module, preset, None), type):
+        preset = ""
     if preset and preset not in presets:
         raise UsageError(unknown("preset", preset, presets, f"of {base}"))
     recipe = presets[preset] if preset else recipe_class()
@@ -137,5 +137,5 @@ def import_file(path: Path) -> ModuleType:
 def unknown(kind: str, name: str, known: Any, where: str) -> str:
     """A message with a did-you-mean."""
     close = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close else "."
     return f"no {kind} {name!r} {where}{hint} Known: {', '.join(known) or 'none'}"

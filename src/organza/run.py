@@ -55,7 +55,7 @@ class Run:
     def recipe(self) -> Recipe:
         """The recipe with the fields it was started with."""
         saved = self.config["recipe"]
-        name = str(self.folder / "recipe.py") if saved["name"].endswith(".py") else saved["name"]
+        name = str(self.folder / "recipe.py") if saved["name"].endswith(".py") else saved["name"].partition(":")[0]
         found = find(f"{name}:{saved['class']}" if "." in name else name)
         return with_fields(found.recipe, saved["fields"])
 

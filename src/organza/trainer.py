@@ -118,14 +118,16 @@ def train(
         clock = report.clock
         failures = failures + 1 if report.failed else 0
         for hook in hooks:
-            stop = stop or hook(report)
+            said = hook(report)
+            stop = stop or said
         if failures > guard.skip:
             if guard.recover is None or rollbacks == guard.rollbacks:
                 raise DivergedError(diagnosis(report, failures, rollbacks))
             rollbacks, failures = rollbacks + 1, 0
+            scales = {name: player.rate_scale for name, player in game.players.items()}
             clock = guard.recover()
-            for player in game.players.values():
-                player.rate_scale *= 0.5
+            for name, player in game.players.items():
+                player.rate_scale = scales[name] / 2  # not of the checkpoint's: a second rollback must not repeat the first
             batches = data(clock.samples)
 
 
@@ -145,8 +147,7 @@ def step(
     losses: dict[str, Loss] = {}
     grad_norms: dict[str, Tensor] = {}
     failed = None
-    buffers = [buffer for module in game.modules() for buffer in module.buffers()]
-    before = [buffer.clone() for buffer in buffers]
+    before = [buffer.clone() for module in game.modules() for buffer in module.buffers()]
     for turn in (turn for turn in game.turns if turn.due(clock.step)):
         for repeat in range(turn.repeats):
             batch = first
@@ -162,13 +163,14 @@ def step(
                 break
         if failed:
             break
-    if failed and buffers:
-        torch._foreach_copy_(buffers, before)
+    if failed and before:
+        # Listed anew: a loss may have put another tensor in a buffer's place.
+        torch._foreach_copy_([buffer for module in game.modules() for buffer in module.buffers()], before)
     clock = clock.tick(drawn, advance=failed is None)
     if failed is None:
         for player in game.players.values():
             player.update_average(drawn, clock.samples)
-    return Report(clock, losses, grad_norms, game, failed)
+    return Report(clock, losses, grad_norms, game, failed, drawn)
 
 
 def take(

@@ -9,7 +9,7 @@ import tyro
 
 Result = TypeVar("Result")
 
-CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)
+CONFIG = (tyro.conf.OmitArgPrefixes,)
 
 
 def parse(target: Callable[..., Result], args: list[str], *, verb: str, description: str, **values: Any) -> Result:

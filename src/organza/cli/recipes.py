@@ -15,13 +15,11 @@ class Recipes:
     """What `organza recipes` takes."""
 
     names: bool = False
-    """Only the names, one a line (--names True)."""
+    """Only the names, one a line."""
 
 
 def main(args: list[str]) -> int:
     """Print the families."""
-    if args == ["--names"]:
-        args = ["--names", "True"]
     given = parse(Recipes, args, verb="recipes", description="List the families and their presets.")
     from organza.recipes import RECIPES
 

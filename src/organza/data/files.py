@@ -20,7 +20,7 @@ BOMB_FLOOR = 2**28
 
 
 class Files(ABC):
-    """Named files that may hold images. Can be sent to another process."""
+    """Named files that may hold images. Sent to another process, it can still open them, but no longer lists them."""
 
     path: Path
     names: list[str]
@@ -39,6 +39,9 @@ class Files(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close what is open."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"names": [], "stamp": []}
 
 
 def open_files(path: Path) -> Files:
@@ -151,7 +154,7 @@ class ZipFiles(Files):
             self._archive = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_archive": None}
+        return super().__getstate__() | {"_archive": None}
 
     def _sort_in(self, member: zipfile.ZipInfo) -> None:
         parts = member.filename.split("/")

@@ -51,8 +51,8 @@ def open_fashion(name: str, *, options: DataOptions, folder: Path | None = None)
                 fetch(FASHION_URL + file, to=folder / file, sha256=sha256, offline=options.offline)
     if not folder.is_dir():
         raise DataError(
-            f"{folder} is not a folder. It needs to hold train-images-idx3-ubyte.gz and the other files of Fashion-MNIST. "
-            f"To download them run: organza data check {name}"
+            f"{folder} is not a folder. It needs to hold train-images-idx3-ubyte.gz and the other files of "
+            f"Fashion-MNIST. To download them run: organza data check {name}"
         )
     return open_idx(find_images(folder, split=options.split), options=options, name=name, classes=GARMENTS)
 
@@ -93,11 +93,15 @@ def read_idx(path: Path) -> np.ndarray:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}). Get the file again.") from error
     if len(data) < 4 or data[:3] != b"\x00\x00\x08" or len(data) < 4 + 4 * data[3]:
-        raise DataError(f"{path} is not an idx file of bytes: it begins with {data[:4].hex(' ') or 'nothing'}, not 00 00 08.")
+        raise DataError(
+            f"{path} is not an idx file of bytes: it begins with {data[:4].hex(' ') or 'nothing'}, not 00 00 08."
+        )
     shape = struct.unpack_from(f">{data[3]}I", data, 4)
     found, needed = len(data) - 4 - 4 * data[3], int(np.prod(shape, dtype=object))
     if found != needed:
-        raise DataError(f"{path} holds {found:,} bytes of data, its header needs {needed:,} {shape}. Get the file again.")
+        raise DataError(
+            f"{path} holds {found:,} bytes of data, its header needs {needed:,} {shape}. Get the file again."
+        )
     return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
 
 

@@ -1,4 +1,4 @@
-"""One image file to pixels, and pixels to the one shape a data set promises. Files are hostile until proven otherwise."""
+"""One image file to pixels, and pixels to the one shape a data set promises. Files are not trusted."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def read_pixels(file: BinaryIO) -> tuple[np.ndarray, str, str]:
     """
     try:
         with Image.open(file, formats=FORMATS) as image:
-            if image.format != "MPO" and getattr(image, "is_animated", False):  # MPO: a photo with a depth map or preview
+            if image.format != "MPO" and getattr(
+                image, "is_animated", False
+            ):  # MPO: a photo with a depth map or preview
                 raise BadImageError(f"animated or of several pages ({image.format}); single images are needed")
             mode = _stored_mode(image)
             image.load()

@@ -58,7 +58,7 @@ class MemorySource(Source):
 def gather(values: Tensor, indices: np.ndarray) -> Tensor:
     """`values[indices]` along the first axis, on the device of `values`."""
     if values.device.type == "cpu":
-        # numpy copies whole rows; torch's index_select on uint8 goes byte by byte and takes about a hundred times as long.
+        # numpy copies whole rows; torch's index_select on uint8 goes byte by byte, which takes a hundred times as long.
         return torch.from_numpy(np.ascontiguousarray(values.numpy()[indices]))
     # Few operators know uint16: gather the same bytes as int16.
     stored = values.view(torch.int16) if values.dtype == torch.uint16 else values

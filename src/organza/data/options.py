@@ -18,13 +18,13 @@ class DataOptions:
     """How a data source is read."""
 
     resize: str | None = None
-    """Size to bring every image to: `64` for 64x64, or `64x48` for width 64 and height 48. Without it sizes must agree."""
+    """Size to bring every image to: `64` for 64x64, `64x48` for width 64, height 48. Without it all must be of one size."""
 
     crop: Literal["center", "none"] = "center"
     """With --resize: `center` scales until the target is covered and cuts the middle; `none` stretches."""
 
     channels: Literal["auto", "gray", "rgb", "rgba"] = "auto"
-    """`auto`: gray if every image is gray, rgba if most have an alpha channel, else rgb. Lost alpha is shown on white."""
+    """`auto`: gray if every image is gray, rgba if most have an alpha channel, else rgb. Lost alpha shows white."""
 
     labels: bool = True
     """Read class labels where the source has them: sub-folders, dataset.json, a label array or file."""

@@ -20,7 +20,7 @@ Batch = dict[str, Tensor]
 
 
 def order(count: int, *, seed: int, start: int, size: int) -> np.ndarray:
-    """Indices of samples `start` to `start + size` of the endless shuffled stream over `count` samples, shape (size,)."""
+    """Indices (size,) of samples `start` to `start + size` of the endless shuffled stream over `count` samples."""
     position = np.arange(start, start + size)
     epochs = position // count
     indices = np.empty(size, dtype=np.int64)
@@ -71,7 +71,7 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, indices: np.ndarray) -> Batch:
-        """The samples at `indices`, as they are stored, on the host: uint8 or uint16 images (N, C, H, W), labels (N,)."""
+        """The samples at `indices`, as stored, on the host: images (N, C, H, W) uint8 or uint16, labels (N,)."""
 
     def stream(self, size: int, *, start: int, seed: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Endless stored batches: rank `rank` gets its contiguous share of each global batch of `size` samples."""
@@ -105,7 +105,15 @@ def decode(batch: Batch, spec: Spec, device: str | torch.device = "cpu") -> Batc
     if isinstance(spec, ImageSpec):
         image = moved["image"]
         if not image.is_floating_point():
-            moved["image"] = image.to(torch.float32).mul_(2 / (2**spec.bits - 1)).sub_(1)
+            scale = 2 / (2**spec.bits - 1)
+            if image.device.type == "cpu":
+                # The same arithmetic as below. numpy uses one thread: waking a pool costs more than so little work.
+                pixels = image.numpy().astype(np.float32)
+                pixels *= np.float32(scale)
+                pixels -= 1
+                moved["image"] = torch.from_numpy(pixels)
+            else:
+                moved["image"] = image.to(torch.float32).mul_(scale).sub_(1)
     return moved
 
 

@@ -1,0 +1,214 @@
+"""Look at a data source before any training: what is there, what is wrong, and which command mends it."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from organza.data.files import open_files
+from organza.data.options import DataOptions
+from organza.data.pictures import Survey, notes_of, refuse, size_text, spec_of, survey
+from organza.data.registry import SOURCES, TAKES_FOLDER, kind_of, locate, open_source
+from organza.data.source import Source
+from organza.data.spec import ImageSpec, Spec
+from organza.errors import DataError, OrganzaError
+
+PIECE = 1024
+SHOWN = 10
+FEW_IMAGES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What a look at a data source found."""
+
+    source: str
+    """The source as it was given."""
+    error: str = ""
+    """Why training could not open it with these options; empty if it can."""
+    spec: Spec | None = None
+    """What recipes would be built from; None with an error."""
+    count: int = 0
+    """Good samples."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Images of each `width x height`."""
+    modes: dict[str, int] = field(default_factory=dict)
+    """Images of each format and mode, as stored."""
+    classes: dict[str, int] = field(default_factory=dict)
+    """Samples of each class; empty without labels."""
+    duplicates: tuple[tuple[str, ...], ...] = ()
+    """Groups of samples with equal pixels."""
+    bad: dict[str, str] = field(default_factory=dict)
+    """Bad files with the reason."""
+    ignored: dict[str, str] = field(default_factory=dict)
+    """Files passed over with the reason; no fault of the data set."""
+    notes: tuple[str, ...] = ()
+    """What is skipped or converted."""
+    advice: tuple[str, ...] = ()
+    """What to do, with the exact command."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether training can start with this source and these options."""
+        return not self.error
+
+
+def check(source: str, options: DataOptions) -> Check:
+    """Look at every sample of `source`. Faults of the data are part of the result; none of them raises."""
+    try:
+        if source not in SOURCES and not source.startswith(f"{TAKES_FOLDER}:"):
+            path = locate(source)
+            if kind_of(path) == "pictures":
+                return _check_pictures(source, path, options)
+        return _check_samples(source, open_source(source, options))
+    except OrganzaError as error:
+        return Check(source=source, error=str(error))
+
+
+def _check_pictures(source: str, path: Path, options: DataOptions) -> Check:
+    files = open_files(path)
+    try:
+        found = survey(files, options)
+    finally:
+        files.close()
+    error, spec, notes = "", None, found.labels.notes
+    try:
+        refuse(found, options)
+        spec = spec_of(found, options)
+        notes = notes_of(found, spec)
+    except DataError as failure:
+        error = str(failure)
+    pictures, labels = found.scan.pictures, found.labels
+    groups: dict[str, list[str]] = {}
+    for picture in pictures:
+        groups.setdefault(picture.digest, []).append(picture.name)
+    classes = _balance(labels.classes, labels.indices)
+    duplicates = tuple(tuple(names) for names in groups.values() if len(names) > 1)
+    return Check(
+        source=source,
+        error=error,
+        spec=spec,
+        count=len(pictures),
+        sizes={size_text(size): count for size, count in found.sizes.most_common()},
+        modes=dict(Counter(f"{picture.format} {picture.mode}" for picture in pictures).most_common()),
+        classes=classes,
+        duplicates=duplicates,
+        bad=found.scan.bad,
+        ignored=found.scan.ignored,
+        notes=notes,
+        advice=(*_advise_on_files(source, found, options), *_advise(len(pictures), classes, duplicates)),
+    )
+
+
+def _check_samples(source: str, opened: Source) -> Check:
+    """The same for samples that are open already: arrays, idx files, toys."""
+    groups: dict[bytes, list[str]] = {}
+    indices: list[np.ndarray] = []
+    for start in range(0, len(opened), PIECE):
+        part = np.arange(start, min(len(opened), start + PIECE))
+        batch = opened.read(part)
+        for index, sample in zip(part, batch[opened.spec.key].numpy(), strict=True):
+            groups.setdefault(hashlib.blake2b(sample.tobytes(), digest_size=16).digest(), []).append(f"sample {index}")
+        if "label" in batch:
+            indices.append(batch["label"].numpy())
+    spec, count = opened.spec, len(opened)
+    opened.close()
+    classes = _balance(spec.classes, np.concatenate(indices) if indices else None)
+    duplicates = tuple(tuple(names) for names in groups.values() if len(names) > 1)
+    is_image = isinstance(spec, ImageSpec)
+    return Check(
+        source=source,
+        spec=spec,
+        count=count,
+        sizes={size_text((spec.height, spec.width)): count} if is_image else {},
+        modes={f"{spec.channels} channels of {spec.bits} bits" if is_image else f"{spec.shape[0]} numbers": count},
+        classes=classes,
+        duplicates=duplicates,
+        notes=opened.notes,
+        advice=_advise(count, classes, duplicates),
+    )
+
+
+def _balance(classes: tuple[str, ...], indices: np.ndarray | None) -> dict[str, int]:
+    if indices is None:
+        return {}
+    counts = np.bincount(indices, minlength=len(classes))
+    return {name: int(count) for name, count in zip(classes, counts, strict=True)}
+
+
+def _advise_on_files(source: str, found: Survey, options: DataOptions) -> list[str]:
+    advice = []
+    if found.scan.bad:
+        advice.append("Mend or delete the bad files listed above, so that nothing is skipped.")
+    if options.size is None and len(found.sizes) == 1:
+        height, width = next(iter(found.sizes))
+        side = 2 ** int(np.log2(max(1, min(height, width))))
+        if height != width or side != height:
+            advice.append(
+                f"All images are {size_text((height, width))}; for a recipe that needs a square power of two add "
+                f"--resize {side}. To see what that gives run: organza data check {shlex.quote(source)} --resize {side}"
+            )
+    if options.size is not None:
+        small = sum(count for (h, w), count in found.sizes.items() if h < options.size[0] or w < options.size[1])
+        if small:
+            advice.append(
+                f"{small:,} images are smaller than {size_text(options.size)} and are enlarged, which blurs them; "
+                "choose a smaller --resize or leave them out."
+            )
+    return advice
+
+
+def _advise(count: int, classes: dict[str, int], duplicates: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    advice = []
+    if duplicates:
+        extra = sum(len(group) - 1 for group in duplicates)
+        advice.append(
+            f"{extra:,} samples repeat another exactly ({' = '.join(duplicates[0][:3])}); delete the copies, "
+            "because a critic learns them by heart first."
+        )
+    present = {name: number for name, number in classes.items() if number}
+    if present and max(present.values()) > 10 * min(present.values()):
+        least, most = min(present, key=present.__getitem__), max(present, key=present.__getitem__)
+        advice.append(
+            f"Class {most} has {present[most]:,} samples and class {least} only {present[least]:,}; add some to the "
+            "small classes, or train without labels: --no-labels"
+        )
+    if 0 < count < FEW_IMAGES:
+        advice.append(f"{count:,} samples are few: augmentation is a must, and memorisation is likely.")
+    return tuple(advice)
+
+
+def render(check: Check) -> str:
+    """The check as plain text, for a terminal or a log."""
+    lines = [f"{check.source}: {check.count:,} samples" + ("" if check.ok else ", cannot be used as it is")]
+    if isinstance(check.spec, ImageSpec):
+        lines.append(
+            f"  used as: {check.spec.channels} x {check.spec.height} x {check.spec.width}, {check.spec.bits} bits"
+        )
+    tables = {"sizes": check.sizes, "stored as": check.modes, "classes": check.classes}
+    for title, table in tables.items():
+        if table:
+            shown = ", ".join(f"{name}: {number:,}" for name, number in list(table.items())[:SHOWN])
+            more = f", and {len(table) - SHOWN:,} more" if len(table) > SHOWN else ""
+            lines.append(f"  {title} ({len(table):,}): {shown}{more}")
+    groups = {" = ".join(group[:3]): f"{len(group)} times" for group in check.duplicates}
+    for title, reasons in {"bad files": check.bad, "passed over": check.ignored, "duplicates": groups}.items():
+        if reasons:
+            lines.append(f"  {title} ({len(reasons):,}):")
+            lines += [f"    {_plain(name)}: {_plain(reason)}" for name, reason in list(reasons.items())[:SHOWN]]
+            lines += [f"    and {len(reasons) - SHOWN:,} more"] if len(reasons) > SHOWN else []
+    lines += [f"  note: {_plain(note)}" for note in check.notes]
+    lines += [f"  advice: {_plain(sentence)}" for sentence in check.advice]
+    lines += [f"  error: {_plain(check.error)}"] if check.error else []
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Without control characters, which a hostile file name could bring into the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,0 +1,179 @@
+"""Folders and zips of images: surveyed, brought to one shape, and held in memory where they fit."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from organza.data.files import Files, open_files
+from organza.data.images import pillow_limits
+from organza.data.labels import Labels, labels_of, names_of_split
+from organza.data.memory import MEMORY_LIMIT, MemorySource
+from organza.data.options import DataOptions
+from organza.data.progress import progress
+from organza.data.scan import Picture, Scan, scan, thread_count
+from organza.data.source import Batch, Source
+from organza.data.spec import ImageSpec
+from organza.data.streamed import Decoder, StreamedSource
+from organza.errors import DataError
+
+CHANNELS = {"gray": 1, "rgb": 3, "rgba": 4}
+SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What a folder or zip turned out to hold."""
+
+    path: Path
+    scan: Scan
+    labels: Labels
+
+    @property
+    def sizes(self) -> Counter[tuple[int, int]]:
+        """How many images there are of each (height, width)."""
+        return Counter((picture.height, picture.width) for picture in self.scan.pictures)
+
+    @property
+    def bad_share(self) -> float:
+        """Bad files among those that were to be images."""
+        return len(self.scan.bad) / max(1, len(self.scan.bad) + len(self.scan.pictures))
+
+
+def survey(files: Files, options: DataOptions) -> Survey:
+    """Decode everything once and read the labels; refuses nothing but an unreadable dataset.json or a missing split."""
+    names = names_of_split(files, options.split)
+    result = scan(files, names=names, limit=options.limit, cache=options.cache_folder)
+    labels = labels_of(files, [picture.name for picture in result.pictures]) if options.labels else Labels()
+    return Survey(path=files.path, scan=result, labels=labels)
+
+
+def open_pictures(path: Path, *, name: str, options: DataOptions, memory_limit: int = MEMORY_LIMIT) -> Source:
+    """A folder or zip of images: in memory if the decoded images take at most `memory_limit` bytes, else streamed."""
+    files = open_files(path)
+    try:
+        found = survey(files, options)
+        refuse(found, options)
+        spec = spec_of(found, options)
+    except DataError:
+        files.close()
+        raise
+    names = tuple(picture.name for picture in found.scan.pictures)
+    decoder = Decoder(files, names, labels=found.labels.indices, spec=spec, crop=options.crop)
+    notes = notes_of(found, spec)
+    if len(names) * int(np.prod(spec.shape)) * spec.bits // 8 > memory_limit:
+        return StreamedSource(decoder, name=name, workers=options.workers, notes=notes)
+    try:
+        return MemorySource(_decode_all(decoder), name=name, spec=spec, notes=notes)
+    finally:
+        files.close()
+
+
+def _decode_all(decoder: Decoder) -> Batch:
+    count = len(decoder)
+    images = np.empty((count, *decoder.spec.shape), dtype=np.uint8 if decoder.spec.bits == 8 else np.uint16)
+    label = f"Decoding {decoder.files.path}"
+    with pillow_limits(), ThreadPoolExecutor(thread_count()) as pool, progress(label, total=count) as advance:
+        for start in range(0, count, 256):  # in pieces: `map` would keep every decoded image until it is asked for
+            part = range(start, min(count, start + 256))
+            for index, image in zip(part, pool.map(decoder.image, part), strict=True):
+                images[index] = image
+            advance(len(part))
+    batch = {"image": torch.from_numpy(images)}
+    if decoder.labels is not None:
+        batch["label"] = torch.from_numpy(decoder.labels)
+    return batch
+
+
+def refuse(found: Survey, options: DataOptions) -> None:
+    """Fail if there is no image, or more bad files than the options allow."""
+    where, bad = found.path, found.scan.bad
+    command = f"organza data check {shlex.quote(str(where))}"
+    if not found.scan.pictures:
+        what = f"{len(bad):,} bad files ({first_few(bad)})" if bad else "no image"
+        raise DataError(
+            f"{where} holds {what}; it needs PNG, JPEG, WEBP, BMP, TIFF or GIF images, or a data file "
+            f"(.npz, .npy, idx). To see every file run: {command}"
+        )
+    if options.strict and bad:
+        raise DataError(
+            f"{where} has {len(bad):,} bad files ({first_few(bad)}) and --strict allows none. "
+            f"Mend or delete them, or leave out --strict. To see all run: {command}"
+        )
+    if found.bad_share > options.max_bad:
+        raise DataError(
+            f"{where} has {len(bad):,} bad files ({first_few(bad)}), {found.bad_share:.1%} of all; at most "
+            f"{options.max_bad:.1%} are skipped. Mend or delete them, or accept it with --max-bad "
+            f"{min(1.0, np.ceil(found.bad_share * 100) / 100):g}. To see all run: {command}"
+        )
+
+
+def spec_of(found: Survey, options: DataOptions) -> ImageSpec:
+    """The one shape that all images are brought to."""
+    pictures = found.scan.pictures
+    if options.size is None and len(found.sizes) > 1:
+        (first, second), count = found.sizes.most_common(2), len(found.sizes)
+        examples = " and ".join(
+            f"{next(p.name for p in pictures if (p.height, p.width) == size)} {size_text(size)}"
+            for size, _ in (first, second)
+        )
+        raise DataError(
+            f"{found.path} holds {len(pictures):,} images of {count:,} sizes (for example {examples}); one size is "
+            f"needed. Add --resize {suggest_size(pictures)}; to see what that gives run: "
+            f"organza data check {shlex.quote(str(found.path))} --resize {suggest_size(pictures)}"
+        )
+    height, width = options.size or next(iter(found.sizes))
+    channels = _channels_of(pictures, options)
+    bits = 16 if channels == 1 and all(picture.bits == 16 for picture in pictures) else 8
+    return ImageSpec(classes=found.labels.classes, channels=channels, height=height, width=width, bits=bits)
+
+
+def _channels_of(pictures: Sequence[Picture], options: DataOptions) -> int:
+    if options.channels != "auto":
+        return CHANNELS[options.channels]
+    if all(picture.channels == 1 for picture in pictures):
+        return 1
+    return 4 if sum(picture.channels == 4 for picture in pictures) > len(pictures) / 2 else 3
+
+
+def notes_of(found: Survey, spec: ImageSpec) -> tuple[str, ...]:
+    """What was skipped or converted, in sentences."""
+    pictures, notes = found.scan.pictures, list(found.labels.notes)
+    if found.scan.bad:
+        notes.append(f"{len(found.scan.bad):,} bad files are skipped: {first_few(found.scan.bad)}.")
+    modes = Counter(picture.mode for picture in pictures)
+    for mode in ("CMYK", *sorted(mode for mode in modes if "16 bits" in mode)):
+        if modes[mode]:
+            notes.append(f"{modes[mode]:,} images of mode {mode} are converted to 8-bit colour.")
+    if alpha := sum(picture.channels == 4 for picture in pictures) if spec.channels < 4 else 0:
+        notes.append(f"{alpha:,} images have an alpha channel; it is dropped, transparency shows white.")
+    if deep := sum(picture.bits == 16 for picture in pictures) if spec.bits == 8 else 0:
+        notes.append(f"{deep:,} gray images of 16 bits are reduced to 8.")
+    missing = spec.num_classes - len(np.unique(found.labels.indices)) if found.labels.indices is not None else 0
+    if missing:
+        notes.append(f"{missing:,} of {spec.num_classes:,} classes have no image.")
+    return tuple(notes)
+
+
+def first_few(reasons: dict[str, str]) -> str:
+    """The first names with their reasons, on one line."""
+    shown = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:SHOWN])
+    return f"{shown}; and {len(reasons) - SHOWN:,} more" if len(reasons) > SHOWN else shown
+
+
+def size_text(size: tuple[int, int]) -> str:
+    """(height, width) as `width x height`, as --resize takes it."""
+    return f"{size[1]}x{size[0]}"
+
+
+def suggest_size(pictures: Sequence[Picture]) -> int:
+    """A power of two that most images reach with their short side, from 16 to 1024."""
+    typical = float(np.median([min(picture.height, picture.width) for picture in pictures]))
+    return int(min(1024, max(16, 2 ** int(np.log2(typical)))))

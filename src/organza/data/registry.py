@@ -1,0 +1,94 @@
+"""One source string to an open source: a name from the list, or the path of a folder or file."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from organza.data.arrays import open_array
+from organza.data.idx import IMAGES, find_images, looks_like_idx, open_fashion, open_idx, open_mnist
+from organza.data.options import DataOptions
+from organza.data.pictures import open_pictures
+from organza.data.source import Source
+from organza.data.toys import open_toy
+from organza.errors import DataError
+
+SOURCES: dict[str, Callable[[DataOptions], Source]] = {
+    "mnist": lambda options: open_mnist("mnist", options=options),
+    "fashion-mnist": lambda options: open_fashion("fashion-mnist", options=options),
+    "ring8": lambda options: open_toy("ring8", options=options),
+    "grid25": lambda options: open_toy("grid25", options=options),
+    "moons": lambda options: open_toy("moons", options=options),
+    "gaussian1d": lambda options: open_toy("gaussian1d", options=options),
+}
+"""The sources that have a name."""
+TAKES_FOLDER = "fashion-mnist"
+
+
+def open_source(source: str, options: DataOptions) -> Source:
+    """Open what `source` names: a name of `SOURCES`, `fashion-mnist:FOLDER`, or a path.
+
+    A path may be a folder of images (sub-folders are classes), a folder of idx files, a .zip of images (read in place),
+    or an .npz, .npy or idx file; what a file is, its content tells.
+
+    Raises:
+        DataError: It is none of these, or cannot be read, or does not fit together; the message says what mends it.
+    """
+    if source in SOURCES:
+        return SOURCES[source](options)
+    head, _, folder = source.partition(":")
+    if head == TAKES_FOLDER and folder:
+        return open_fashion(head, options=options, folder=Path(folder).expanduser())
+    path = locate(source)
+    kind = kind_of(path)
+    name = path.resolve().name if path.is_dir() else path.stem.removesuffix("-ubyte")
+    if kind == "idx":
+        file = find_images(path, split=options.split) if path.is_dir() else path
+        return open_idx(file, options=options, name=name)
+    if kind == "array":
+        return open_array(path, name=name, options=options)
+    return open_pictures(path, name=name, options=options)
+
+
+def locate(source: str) -> Path:
+    """The existing path that `source` is; fails with the names it may have been meant to be."""
+    path = Path(source).expanduser() if source else Path("?")
+    if os.path.exists(path):
+        return path
+    close = difflib.get_close_matches(source.lower(), SOURCES, n=1)
+    hint = f" Did you mean {close[0]!r}? Run: organza data check {close[0]}." if close else ""
+    raise DataError(
+        f"{source!r} is no known data set, and no such path was found ({path.absolute()}).{hint} It needs one of "
+        f"{', '.join(SOURCES)}; or the path of a folder of images, or of a .zip, .npz, .npy or idx file."
+    )
+
+
+def kind_of(path: Path) -> Literal["pictures", "array", "idx"]:
+    """What is at `path`, told by its content."""
+    try:
+        if path.is_dir():
+            return "idx" if any(IMAGES.search(entry.name) for entry in os.scandir(path)) else "pictures"
+        if not path.is_file():
+            raise DataError(f"{path} is neither a file nor a folder. It needs a folder of images or a data file.")
+        with path.open("rb") as file:
+            head = file.read(8)
+        if head.startswith(b"\x93NUMPY") or (path.suffix.lower() == ".npz" and zipfile.is_zipfile(path)):
+            return "array"
+        if zipfile.is_zipfile(path):
+            return "pictures"
+        if looks_like_idx(path):
+            return "idx"
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be opened ({error.strerror}). Make it readable: chmod -R u+rX {path}"
+        ) from error
+    hint = f"For one folder of images run: organza data check {shlex.quote(str(path.parent))}"
+    raise DataError(
+        f"{path} is a file of no known kind (it begins with {head.hex(' ') or 'nothing'}); it needs to be a zip of "
+        f"images, an .npz, an .npy or an idx file. {hint}"
+    )

@@ -1,0 +1,138 @@
+"""Folders and zips too large for memory: decoded batch by batch, by worker processes if wanted."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Generator
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from organza.data.files import Files
+from organza.data.images import BadImageError, conform, pillow_limits
+from organza.data.scan import load_pixels
+from organza.data.source import Batch, Source, shares
+from organza.data.spec import ImageSpec
+from organza.errors import DataError
+
+Arrays = dict[str, np.ndarray]
+
+
+@final
+class Decoder(Dataset):
+    """Index arrays to stored batches, in whatever process it is sent to."""
+
+    def __init__(
+        self,
+        files: Files,
+        names: tuple[str, ...],
+        *,
+        labels: np.ndarray | None,
+        spec: ImageSpec,
+        crop: Literal["center", "none"],
+    ) -> None:
+        self.files = files
+        self.names = names
+        self.labels = labels
+        self.spec = spec
+        self.crop: Literal["center", "none"] = crop
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, indices: np.ndarray) -> Arrays | str:
+        """The samples at `indices`, or what went wrong: an exception would bring its traceback along as text."""
+        try:
+            with pillow_limits():
+                batch = {"image": np.stack([self.image(int(index)) for index in indices])}
+        except DataError as error:
+            return str(error)
+        if self.labels is not None:
+            batch["label"] = self.labels[indices]
+        return batch
+
+    def image(self, index: int) -> np.ndarray:
+        """One image, (C, H, W); call it within `pillow_limits`."""
+        try:
+            pixels, _, _ = load_pixels(self.files, self.names[index])
+        except BadImageError as error:
+            raise DataError(
+                f"{self.files.path}: {self.names[index]} was sound when the data was opened, but now it is {error}. "
+                "Leave the data alone while it is in use; run the same command to go on without this file."
+            ) from error
+        return conform(pixels, spec=self.spec, crop=self.crop)
+
+
+@final
+class _Shares(Sampler):
+    """Feeds a loader with the index arrays of an endless stream."""
+
+    def __init__(self, stream: Generator[np.ndarray, None, None]) -> None:
+        self.stream = stream
+
+    def __iter__(self) -> Generator[np.ndarray, None, None]:
+        return self.stream
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
+def _to_tensors(batch: Arrays | str) -> Batch:
+    if isinstance(batch, str):
+        raise DataError(batch)
+    return {key: torch.from_numpy(value) for key, value in batch.items()}
+
+
+@final
+class StreamedSource(Source):
+    """Images decoded as they are needed. The batches do not depend on the number of workers."""
+
+    def __init__(self, decoder: Decoder, *, name: str, workers: int, notes: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self.spec = decoder.spec
+        self.notes = notes
+        self._decoder = decoder
+        self._workers = workers
+        self._streams: weakref.WeakSet[Generator[Batch, None, None]] = weakref.WeakSet()
+
+    def __len__(self) -> int:
+        return len(self._decoder)
+
+    def read(self, indices: np.ndarray) -> Batch:
+        """The samples at `indices`, as they are stored, on the host."""
+        return _to_tensors(self._decoder[indices])
+
+    def stream(
+        self, size: int, *, start: int, seed: int, rank: int = 0, world: int = 1
+    ) -> Generator[Batch, None, None]:
+        """As `Source.stream`, decoded ahead by the workers."""
+        indices = shares(len(self), size=size, start=start, seed=seed, rank=rank, world=world)
+        stream = self._decode_ahead(indices) if self._workers else map(self.read, indices)
+        generator = (batch for batch in stream)
+        self._streams.add(generator)
+        return generator
+
+    def close(self) -> None:
+        """End the streams and their workers, and close the files."""
+        for stream in list(self._streams):
+            stream.close()
+        self._decoder.files.close()
+
+    def _decode_ahead(self, indices: Generator[np.ndarray, None, None]) -> Generator[Batch, None, None]:
+        # Batches travel as arrays through pipes: tensors would need shared memory, of which containers have little.
+        # Spawned workers are safe beside threads and CUDA, and the same on every system.
+        loader = DataLoader(
+            self._decoder,
+            sampler=_Shares(indices),
+            batch_size=None,
+            collate_fn=_as_is,
+            num_workers=self._workers,
+            persistent_workers=True,
+            multiprocessing_context="spawn",
+            generator=torch.Generator(),
+        )
+        for batch in loader:
+            yield _to_tensors(batch)

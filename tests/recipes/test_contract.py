@@ -1,0 +1,201 @@
+"""What every family promises, whatever its paper says: one sweep over `RECIPES` at tiny size."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from worlds import World, ring, shapes
+
+import organza
+from organza import checkpoint
+from organza.data.spec import ImageSpec
+from organza.game import Clock, Game, Request
+from organza.recipe import Recipe, find
+from organza.recipes import RECIPES
+from organza.session import train
+from organza.settings import RunSettings
+from organza.trainer import Budget, draw, step, take
+from organza.trainer import train as play
+
+WORLDS = {"labelled images": shapes(), "plain images": shapes(labelled=False), "points": ring()}
+CASES = [
+    pytest.param(name, world, id=f"{name}-{title}")
+    for name, recipe in RECIPES.items()
+    for title, world in WORLDS.items()
+    if isinstance(world.spec, recipe.accepts)
+]
+BATCH_STATISTICS_OFF = {"dcgan": {"generator_norm": "none"}}
+"""Fields that switch batch statistics off where a family has them: micro-batches see other ones than the batch."""
+
+sweep = pytest.mark.parametrize(("name", "world"), CASES)
+
+
+def tiny(name: str, **fields: Any) -> Recipe:
+    return find(f"{name}:tiny", **fields).recipe
+
+
+def build(recipe: Recipe, world: World) -> Game:
+    torch.manual_seed(0)
+    game = recipe.build(world.spec)
+    for player in game.players.values():
+        player.network.requires_grad_(False).train()
+    return game
+
+
+def run_for(recipe: Recipe, world: World, samples: int, game: Game, clock: Clock, *, total: int = 96) -> Clock:
+    """Play until `samples`, within a budget of `total`."""
+
+    def hook(report: organza.Report) -> organza.Stop | None:
+        return organza.Stop("paused") if report.clock.samples >= samples else None
+
+    return play(
+        game,
+        lambda start: world.batches(recipe.batch, start=start, seed=0),
+        budget=Budget(samples=total),
+        clock=clock,
+        hooks=[hook],
+    )[0]
+
+
+def weights(game: Game) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in checkpoint.player_tensors(game).items()}
+
+
+def assert_identical(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    assert not [key for key in first if not torch.equal(first[key], second[key])]
+
+
+@sweep
+def test_every_player_moves_and_every_parameter_gets_a_gradient(name: str, world: World) -> None:
+    recipe = tiny(name)
+    game = build(recipe, world)
+    batch = next(world.batches(recipe.batch))
+    touched: set[int] = set()
+    for turn in game.turns:
+        before = {key: [p.clone() for p in player.network.parameters()] for key, player in game.players.items()}
+        assert take(turn, batch | draw(game, batch, 1), Clock()).failed is None
+        for key, player in game.players.items():
+            moved = [not torch.equal(p, old) for p, old in zip(player.network.parameters(), before[key], strict=True)]
+            assert any(moved) == (player is turn.player), f"{key} in turn {turn.name}"
+        touched |= {id(p) for p in turn.player.parameters if p.grad is not None}
+    for key, player in game.players.items():
+        silent = [n for n, p in player.network.named_parameters() if id(p) not in touched]
+        assert not silent, f"{key}: no gradient for {silent}"
+
+
+@sweep
+def test_players_share_no_parameter(name: str, world: World) -> None:
+    game = build(tiny(name), world)
+    seen = [id(p) for player in game.players.values() for p in player.network.parameters()]
+    assert len(seen) == len(set(seen))
+
+
+@sweep
+def test_samples_have_the_shape_and_range_of_the_data(name: str, world: World) -> None:
+    game = build(tiny(name), world)
+    made = game.generate(Request(5, seed=3))
+    samples = made[world.spec.key]
+    assert samples.shape == (5, *world.spec.shape)
+    assert samples.dtype == torch.float32
+    if isinstance(world.spec, ImageSpec):
+        assert float(samples.abs().max()) <= 1
+    if "label" in made:
+        assert 0 <= int(made["label"].min()) <= int(made["label"].max()) < world.spec.num_classes
+
+
+@sweep
+def test_micro_batches_give_the_gradient_of_the_batch(name: str, world: World) -> None:
+    recipe = tiny(name, **BATCH_STATISTICS_OFF.get(name, {}))
+    game = build(recipe, world)
+    batch = next(world.batches(recipe.batch))
+    for turn in game.turns:
+        noisy = batch | draw(game, batch, 5)
+        gradients = []
+        for micro_batch in (recipe.batch, 5):
+            saved = [p.clone() for p in turn.player.parameters]
+            take(turn, noisy, Clock(), micro_batch=micro_batch)
+            gradients.append(torch.cat([p.grad.flatten() for p in turn.player.parameters if p.grad is not None]))
+            with torch.no_grad():
+                torch._foreach_copy_(turn.player.parameters, saved)
+        whole, parts = gradients
+        assert float((whole - parts).norm() / whole.norm()) < 1e-5, turn.name
+
+
+@sweep
+def test_an_interrupted_run_equals_an_uninterrupted_one(name: str, world: World, tmp_path: Path) -> None:
+    recipe = tiny(name)
+    whole = build(recipe, world)
+    run_for(recipe, world, 96, whole, Clock())
+    first = build(recipe, world)
+    clock = run_for(recipe, world, 48, first, Clock())
+    assert 48 <= clock.samples < 96
+    path = checkpoint.save(tmp_path, first, clock)
+    second = build(recipe, world)
+    run_for(recipe, world, 96, second, checkpoint.load(path, second))
+    assert_identical(weights(whole), weights(second))
+
+
+@sweep
+def test_closures_hide_no_state_that_a_checkpoint_would_miss(name: str, world: World) -> None:
+    game = build(tiny(name), world)
+    known = {id(module) for whole in game.modules() for module in whole.modules()}
+    for function in [game.generate, game.draw, *(turn.loss for turn in game.turns)]:
+        for cell in cells(function):
+            assert not isinstance(cell, list | dict | set | bytearray | np.ndarray | Tensor), f"{cell!r} in {function}"
+            assert not isinstance(cell, nn.Module) or id(cell) in known, f"{type(cell).__name__} is not saved"
+
+
+def cells(function: Callable[..., Any]) -> list[Any]:
+    """Everything a closure holds, nested closures included."""
+    found: list[Any] = []
+    for cell in (function.__closure__ or ()) if isinstance(function, FunctionType) else ():
+        value = cell.cell_contents
+        found += [value, *cells(value)] if isinstance(value, FunctionType) else [value]
+    return found
+
+
+@sweep
+def test_the_same_seed_gives_the_same_weights(name: str, world: World) -> None:
+    results = []
+    for _ in range(2):
+        recipe = tiny(name)
+        game = build(recipe, world)
+        step(game, world.batches(recipe.batch), Clock(), seed=4)
+        results.append(weights(game))
+    assert_identical(*results)
+
+
+def test_a_fresh_process_generates_the_same_samples(tmp_path: Path) -> None:
+    lines, expected = [], []
+    for name in RECIPES:
+        run = train(
+            tiny(name),
+            data="ring8",
+            run=tmp_path / name,
+            settings=RunSettings(samples=64, device="cpu"),
+        )
+        expected.append(run.generate(6, seed=11))
+        lines.append(f"print(organza.open({str(run.folder)!r}).generate(6, seed=11).tobytes().hex())")
+    script = "import organza\n" + "\n".join(lines)
+    out = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert out == [samples.tobytes().hex() for samples in expected]
+
+
+def test_a_file_of_the_users_own_is_a_recipe_too(tmp_path: Path) -> None:
+    own = tmp_path / "mine.py"
+    own.write_text(Path(sys.modules[RECIPES["vanilla"].__module__].__file__ or "").read_text())
+    run = train(f"{own}:tiny", data="ring8", run=tmp_path / "run", settings=RunSettings(samples=64, device="cpu"))
+    own.unlink()
+    assert organza.open(run.folder).generate(3).shape == (3, 2)
+    assert replace(organza.open(run.folder).recipe, batch=8).batch == 8

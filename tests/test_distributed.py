@@ -1,0 +1,115 @@
+"""Several ranks: real processes on gloo, started by torchrun or by `organza train --devices`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from organza import checkpoint
+from organza.run import open_run
+
+RECIPE = ["dcgan:tiny", "--generator-norm", "none", "--batch", "32"]
+DATA = ["--data", "ring8", "--device", "cpu", "--seed", "3"]
+
+
+def start(tmp_path: Path, *args: str, run: str, torchrun: list[str] | None = None) -> subprocess.Popen[str]:
+    """An organza process in a folder of its own, one thread each."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", *torchrun] if torchrun else []
+    command = [sys.executable, *launcher, "-m", "organza", "train", *RECIPE, *DATA, "--run", run, *args]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=180)
+    return output
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    path = checkpoint.newest(folder / "checkpoints")
+    assert path is not None
+    return load_file(path / "players.safetensors")
+
+
+def test_two_ranks_equal_one_rank_with_the_doubled_batch(tmp_path: Path) -> None:
+    one = start(tmp_path, "--samples", "1280", run="one")
+    two = start(tmp_path, "--samples", "1280", "--devices", "2", run="two")
+    for process in (one, two):
+        output = finish(process)
+        assert process.returncode == 0, output
+    expected, found = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=2e-4, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}")
+    assert open_run(tmp_path / "two").rows()[-1]["samples"] == 1280
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_is_named_and_ends_the_run(tmp_path: Path) -> None:
+    process = start(tmp_path, "--minutes", "5", "--devices", "2", run="run")
+    wait_for_rows(tmp_path / "run")
+    os.kill(worker(tmp_path, rank=1), signal.SIGKILL)
+    output = finish(process)
+    assert process.returncode == 1
+    assert "rank 1 of 2 was killed by signal 9" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.slow
+def test_torchrun_restarts_from_the_newest_checkpoint(tmp_path: Path) -> None:
+    whole = start(tmp_path, "--samples", "200000", run="whole")
+    assert finish(whole) and whole.returncode == 0
+    process = start(
+        tmp_path,
+        "--samples",
+        "200000",
+        "--checkpoint-every",
+        "20000",
+        run="run",
+        torchrun=["--nproc-per-node", "1", "--max-restarts", "1"],
+    )
+    wait_for(lambda: bool([p for p in checkpoint.listed(tmp_path / "run" / "checkpoints") if int(p.name) >= 40_000]))
+    os.kill(worker(tmp_path, rank=0), signal.SIGKILL)
+    output = finish(process)
+    assert process.returncode == 0, output
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    samples = [row["samples"] for row in rows]
+    assert samples == sorted(set(samples))
+    assert samples[-1] == 200_000
+    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "run")
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+
+
+def worker(folder: Path, *, rank: int) -> int:
+    """The process in `folder` that torchrun started as this rank, found by its environment."""
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            entries, home = path.read_bytes().split(b"\0"), os.readlink(path.parent / "cwd")
+        except OSError:
+            continue
+        if f"RANK={rank}".encode() in entries and home == str(folder):
+            return int(path.parent.name)
+    raise AssertionError(f"no worker of rank {rank}")
+
+
+def wait_for_rows(folder: Path) -> None:
+    wait_for(lambda: (folder / "metrics.jsonl").exists() and bool((folder / "metrics.jsonl").read_text()))
+
+
+def wait_for(condition: object, *, limit_s: float = 120) -> None:
+    """Look until something is there; fails after a limit."""
+    assert callable(condition)
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        os.sched_yield()

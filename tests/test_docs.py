@@ -1,0 +1,36 @@
+"""What the documents say is true: their code runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import organza
+
+ROOT = Path(__file__).parents[1]
+
+
+def snippet(document: str) -> str:
+    match = re.search(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    assert match, f"no Python in {document}"
+    return match[1]
+
+
+def test_the_recipe_of_the_docs_trains(tmp_path: Path) -> None:
+    (tmp_path / "points.py").write_text(snippet("docs/recipes.md"))
+    run = organza.train(f"{tmp_path / 'points.py'}", data="ring8", samples=128, run=tmp_path / "run")
+    assert run.generate(5).shape == (5, 2)
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, object] = {}
+    code = snippet("README.md").replace("minutes=2", "samples=64")
+    exec(compile(code, "README.md", "exec"), found)
+    images = found["images"]
+    assert isinstance(images, np.ndarray)
+    assert images.shape == (64, 28, 28, 1)
+    assert images.dtype == np.uint8
