@@ -58,7 +58,7 @@ class History(nn.Module):
         self.register_buffer("mean", torch.zeros(()))
 
     def see(self, value: torch.Tensor) -> None:
-        self.mean.lerp_(value.detach().mean(), 0.1)
+        self.mean.lerp_(value.detach().float().mean(), 0.1)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -142,21 +143,40 @@ def test_the_rate_is_the_schedules_or_the_groups_own_times_the_scale() -> None:
     assert scheduled.optimizer.param_groups[0]["lr"] == pytest.approx(0.25)
 
 
-def test_a_game_moves_networks_averages_extras_and_optimizer_state(toy_game: type[Game]) -> None:
-    game = toy_game()
+def moved_once(game: Game) -> Game:
+    """The game after one optimizer step of each player, so that the optimizers have state."""
     for subject in game.players.values():
         sum(parameter.sum() for parameter in subject.network.parameters()).backward()
         subject.optimizer.step()
-    game.to("meta")
-    tensors = [value for module in game.modules() for value in module.state_dict().values()]
+    return game
+
+
+def moments(game: Game) -> list[Tensor]:
+    states = [state for subject in game.players.values() for state in subject.optimizer.state.values()]
+    return [state[key] for state in states for key in ("exp_avg", "exp_avg_sq")]
+
+
+def test_moving_a_game_puts_the_optimizers_state_where_the_parameters_are(toy_game: Callable[..., Game]) -> None:
+    game = moved_once(toy_game())
+    before = [value.clone() for value in moments(game)]
     for subject in game.players.values():
         for state in subject.optimizer.state.values():
-            tensors += [state["exp_avg"], state["exp_avg_sq"]]
-    assert {tensor.device.type for tensor in tensors} == {"meta"}
+            state["exp_avg"] = state["exp_avg"].double()  # stands for another device, which a CPU does not have
+    for found, expected in zip(moments(game.to("cpu")), before, strict=True):
+        assert found.dtype == torch.float32
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.gpu
+def test_a_game_moves_to_the_gpu_with_networks_averages_extras_and_optimizer_state(toy_game: Callable[..., Game]) -> None:
+    game = moved_once(toy_game()).to("cuda")
+    tensors = [value for module in game.modules() for value in module.state_dict().values()] + moments(game)
+    assert {tensor.device.type for tensor in tensors} == {"cuda"}
+    moved_once(game)
 
 
 @pytest.mark.parametrize("count", [1, 249, 250, 251, 600])
-def test_the_first_samples_do_not_depend_on_how_many_are_asked_for(count: int, toy_game: type[Game]) -> None:
+def test_the_first_samples_do_not_depend_on_how_many_are_asked_for(count: int, toy_game: Callable[..., Game]) -> None:
     generate, k = toy_game().generate, min(count, 300)
     torch.testing.assert_close(generate(Request(count, seed=3))["x"][:k], generate(Request(700, seed=3))["x"][:k])
     assert torch.equal(latents(Request(count, seed=3), 5)[:k], latents(Request(700, seed=3), 5)[:k])

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -62,7 +64,8 @@ def save(folder: Path, game: Game, clock: Clock, *, keep: int = 2, score: float 
         remove_leftovers(folder)
         prune(folder, keep=keep, saved=target)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(aside, ignore_errors=True)
+        with suppress(OSError):
+            remove_leftovers(folder)
         raise StorageError(
             f"cannot write the checkpoint {target}: {error}. Free some space or make the folder writable, then run: "
             f"organza resume {folder.parent}"
@@ -136,7 +139,7 @@ def load(path: Path, game: Game) -> Clock:
         entries: dict[str, Any] = {**tensors_under(path / "optimizers.safetensors", f"{name}."), **saved["state"]}
         for key, value in entries.items():
             index, _, entry = key.partition(".")
-            state.setdefault(int(index), {})[entry] = value
+            state.setdefault(int(index), {})[entry] = laid_out(value, player.parameters[int(index)])
         groups = [
             group | {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
             for group, values in zip(player.optimizer.state_dict()["param_groups"], saved["groups"], strict=True)
@@ -144,6 +147,13 @@ def load(path: Path, game: Game) -> Clock:
         player.optimizer.load_state_dict({"state": state, "param_groups": groups})
         player.rate_scale = float(saved["rate_scale"])
     return Clock(**meta["clock"])
+
+
+def laid_out(value: Any, parameter: Tensor) -> Any:
+    """Optimizer state in the memory format of its parameter: fused optimizers walk both as one row of numbers."""
+    if isinstance(value, Tensor) and value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=value.dtype, device="cpu", requires_grad=False).copy_(value)
+    return value
 
 
 def load_players(path: Path, game: Game) -> None:
@@ -188,10 +198,10 @@ def read_meta(path: Path) -> dict[str, Any]:
                 raise CheckpointError(f"{path / name} has {found:,} bytes, not {expected['bytes']:,}: it was cut short")
             if digest(path / name) != expected["sha256"]:
                 raise CheckpointError(f"{path / name} was altered: its SHA-256 differs from the one in meta.json")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if version > FORMAT:
+            raise CheckpointError(f"{path} has format {version}; this organza ({__version__}) reads up to {FORMAT}: upgrade it")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is not a whole checkpoint: {error}") from error
-    if version > FORMAT:
-        raise CheckpointError(f"{path} has format {version}; this organza ({__version__}) reads up to {FORMAT}: upgrade it")
     return meta
 
 
@@ -205,8 +215,9 @@ def is_whole(path: Path) -> bool:
 
 
 def listed(folder: Path) -> list[Path]:
-    """Checkpoint folders by name, oldest first, whole or not."""
-    return sorted(path for path in folder.glob("[0-9]*") if path.is_dir() and path.name.isdigit())
+    """Checkpoint folders, oldest first, whole or not; one that was only moved aside (`.old`) before its successor."""
+    found = [path for path in folder.glob("[0-9]*") if path.is_dir() and path.name.removesuffix(".old").isdigit()]
+    return sorted(found, key=lambda path: (int(path.stem), path.suffix == ""))
 
 
 def newest(folder: Path) -> Path | None:
@@ -216,16 +227,18 @@ def newest(folder: Path) -> Path | None:
 
 def best(folder: Path) -> Path | None:
     """The checkpoint with the lowest score, or None if none was scored."""
-    scored = [(meta["score"], path) for path in listed(folder) if (meta := peek(path)) and meta.get("score") is not None]
+    scores = [(peek(path).get("score"), path) for path in listed(folder)]
+    scored = [(score, path) for score, path in scores if isinstance(score, float | int) and math.isfinite(score)]
     return min(scored)[1] if scored else None
 
 
-def peek(path: Path) -> dict[str, Any] | None:
-    """The meta.json of a checkpoint without checking its files; None if it cannot be read."""
+def peek(path: Path) -> dict[str, Any]:
+    """The meta.json of a checkpoint without checking its files; empty if it cannot be read."""
     try:
-        return json.loads((path / "meta.json").read_text())
+        meta = json.loads((path / "meta.json").read_text())
     except (OSError, ValueError):
-        return None
+        return {}
+    return meta if isinstance(meta, dict) else {}
 
 
 def prune(folder: Path, *, keep: int, saved: Path) -> None:
@@ -237,7 +250,10 @@ def prune(folder: Path, *, keep: int, saved: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what an interrupted save left behind."""
+    """Remove what an interrupted save left behind; a checkpoint whose successor never came gets its name back."""
+    for path in folder.glob("*.old"):
+        if not path.with_suffix("").exists():
+            path.rename(path.with_suffix(""))
     for path in [*folder.glob("*.tmp"), *folder.glob("*.old")]:
         shutil.rmtree(path, ignore_errors=True)
 

@@ -6,7 +6,7 @@ Everything here is quick enough to be called while training: numpy and Pillow, n
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +155,7 @@ def save_png(image: Picture, path: Path, *, metadata: dict[str, str], mark: bool
         for key, value in ({"Software": f"organza {__version__}"} | metadata).items():
             notes.add_text(key, value)
         notes.add_itxt("XML:com.adobe.xmp", xmp_packet())
-    save_aside(image, path, format="PNG", pnginfo=notes)
+    save_aside(path, lambda aside: image.save(aside, format="PNG", pnginfo=notes))
 
 
 def save_gif(frames: Sequence[Picture], path: Path, *, fps: float = 12, mark: bool = True) -> None:
@@ -173,7 +173,11 @@ def save_gif(frames: Sequence[Picture], path: Path, *, fps: float = 12, mark: bo
     pages = [on_screen(frame) for frame in frames]
     note = {"comment": f"organza {__version__}; DigitalSourceType={SOURCE_TYPE}".encode()} if mark else {}
     duration = max(20, round(100 / fps) * 10)
-    save_aside(pages[0], path, format="GIF", save_all=True, append_images=pages[1:], duration=duration, loop=0, **note)
+
+    def write(aside: Path) -> None:
+        pages[0].save(aside, format="GIF", save_all=True, append_images=pages[1:], duration=duration, loop=0, **note)
+
+    save_aside(path, write)
 
 
 def on_screen(image: Picture) -> Picture:
@@ -185,11 +189,11 @@ def on_screen(image: Picture) -> Picture:
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
-def save_aside(image: Picture, path: Path, **options: object) -> None:
-    """Save under a temporary name beside `path`, then rename, so that a reader never sees half a file."""
+def save_aside(path: Path, write: Callable[[Path], None]) -> None:
+    """Write under a temporary name beside `path`, then rename, so that a reader never sees half a file."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        image.save(aside, **options)
+        write(aside)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

@@ -1,12 +1,15 @@
 """Each kind of source gives back exactly what was put in."""
 
+import gzip
 import hashlib
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
-from conftest_data import idx_bytes, image_bytes, noise, write_images, zip_folder
+from image_files import idx_bytes, image_bytes, noise, write_images, zip_folder
 from PIL import Image
 
 from organza.data import DataOptions, ImageSpec, VectorSpec, coverage, decode, encode, open_source
@@ -209,8 +212,6 @@ def test_idx_files_alone_and_in_a_folder(tmp_path, options, packed):
 def test_damaged_idx_files_are_refused(tmp_path, options, packed, change):
     data = idx_bytes(np.zeros((2, 5, 5), np.uint8), packed=False)
     file = tmp_path / "images-idx3-ubyte"
-    import gzip
-
     file.write_bytes(gzip.compress(change(data)) if packed else change(data))
     with pytest.raises(DataError, match="idx3-ubyte"):
         open_source(str(file), options())
@@ -331,7 +332,7 @@ def test_resize_crops_the_centre_or_stretches(tmp_path, options):
     (tmp_path / "a.png").write_bytes(image_bytes(pixels))
     centre = open_source(str(tmp_path), options(resize="10"))
     assert centre.spec.shape == (3, 10, 10)
-    assert stored(centre)[0, :, 2:8].min() == 255
+    assert stored(centre)[0, :, 2:8].min() > 250
     wide = open_source(str(tmp_path), options(resize="30x10", crop="none"))
     assert wide.spec.shape == (3, 10, 30)
     assert stored(wide)[0, 5, 2, 0] == 0
@@ -349,11 +350,13 @@ def test_a_limit_takes_the_first_and_keeps_the_classes(tmp_path, options):
     write_images(tmp_path / "a", 3)
     write_images(tmp_path / "b", 3, seed=1)
     source = open_source(str(tmp_path), options(limit=2))
-    assert len(source) == 2
+    assert everything(source)["label"].tolist() == [0, 0]
+    assert source.spec.classes == ("a", "b")
+    assert "1 of 2 classes have no image" in source.notes[0]
     assert open_source("mnist", options(limit=5)).spec.num_classes == 10
 
 
-@pytest.mark.parametrize(("wrong", "meant"), [("mnits", "mnist"), ("fashion_mnist", "fashion-mnist"), ("Ring8", "ring8")])
+@pytest.mark.parametrize(("wrong", "meant"), [("mnits", "mnist"), ("fashion", "fashion-mnist"), ("Ring8", "ring8")])
 def test_an_unknown_name_says_what_was_meant_and_that_no_path_was_found(options, wrong, meant):
     with pytest.raises(DataError, match=f"no such path was found .* Did you mean '{meant}'"):
         open_source(wrong, options())
@@ -387,8 +390,5 @@ def test_resize_is_width_by_height():
 
 
 def test_the_options_do_not_load_torch():
-    import subprocess
-    import sys
-
     code = "import sys; from organza.data.options import DataOptions; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

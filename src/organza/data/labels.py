@@ -55,7 +55,7 @@ def names_of_split(files: Files, split: Literal["train", "test"]) -> list[str]:
 
 
 def labels_of(files: Files, names: Sequence[str]) -> Labels:
-    """Labels of the good images `names`: from dataset.json if there is one, else from the first level of folders."""
+    """Labels of the images `names`: from dataset.json if there is one, else from the first level of folders."""
     prefix = common_folder(names)
     parents = ["/".join(prefix.split("/")[:depth]) for depth in range(prefix.count("/"), -1, -1)]
     for parent in parents:

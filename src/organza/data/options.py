@@ -18,7 +18,7 @@ class DataOptions:
     """How a data source is read."""
 
     resize: str | None = None
-    """Size to bring every image to: `64` for 64x64, `64x48` for width 64, height 48. Without it all must be of one size."""
+    """Size to bring every image to: `64` for 64x64, `64x48` for width 64, height 48. Without it sizes must be equal."""
 
     crop: Literal["center", "none"] = "center"
     """With --resize: `center` scales until the target is covered and cuts the middle; `none` stretches."""

@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from organza.data.labels import Labels, labels_of, names_of_split
 from organza.data.memory import MEMORY_LIMIT, MemorySource
 from organza.data.options import DataOptions
 from organza.data.progress import progress
-from organza.data.scan import Picture, Scan, scan, thread_count
+from organza.data.scan import Picture, Scan, looks_like_image, scan, thread_count
 from organza.data.source import Batch, Source
 from organza.data.spec import ImageSpec
 from organza.data.streamed import Decoder, StreamedSource
@@ -51,7 +51,16 @@ def survey(files: Files, options: DataOptions) -> Survey:
     """Decode everything once and read the labels; refuses nothing but an unreadable dataset.json or a missing split."""
     names = names_of_split(files, options.split)
     result = scan(files, names=names, limit=options.limit, cache=options.cache_folder)
-    labels = labels_of(files, [picture.name for picture in result.pictures]) if options.labels else Labels()
+    if not options.labels:
+        return Survey(path=files.path, scan=result, labels=Labels())
+    # A limit leaves images out, but the classes stay those of the whole.
+    good = {picture.name for picture in result.pictures}
+    left_out = {name for name in names if looks_like_image(name)} - good - result.bad.keys() - result.ignored.keys()
+    every = sorted(good | left_out)
+    labels = labels_of(files, every)
+    if labels.indices is not None:
+        kept = np.array([name in good for name in every], dtype=bool)
+        labels = replace(labels, indices=labels.indices[kept])
     return Survey(path=files.path, scan=result, labels=labels)
 
 

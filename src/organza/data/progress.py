@@ -19,20 +19,21 @@ def progress(label: str, *, total: int) -> Iterator[Callable[[int], None]]:
     from rich.progress import Progress
 
     console = Console(file=sys.stderr)
-    bar = Progress(console=console, transient=True)
-    task = bar.add_task(label, total=total)
+    bar: Progress | None = None
     done = 0
     due = time.monotonic() + PATIENCE_S
 
     def advance(amount: int) -> None:
-        nonlocal done, due
+        nonlocal bar, done, due
         done += amount
-        bar.update(task, completed=done)
-        if time.monotonic() < due:
+        if bar is not None:
+            bar.update(bar.task_ids[0], completed=done)
+        elif time.monotonic() < due:
             return
-        if console.is_terminal:
+        elif console.is_terminal:
+            bar = Progress(console=console, transient=True)
+            bar.add_task(label, total=total, completed=done)
             bar.start()
-            due = float("inf")
         else:
             print(f"{label}: {done:,} of {total:,}", file=sys.stderr, flush=True)
             due = time.monotonic() + PLAIN_INTERVAL_S
@@ -40,4 +41,5 @@ def progress(label: str, *, total: int) -> Iterator[Callable[[int], None]]:
     try:
         yield advance
     finally:
-        bar.stop()
+        if bar is not None:
+            bar.stop()

@@ -72,7 +72,7 @@ def kind_of(path: Path) -> Literal["pictures", "array", "idx"]:
     """What is at `path`, told by its content."""
     try:
         if path.is_dir():
-            return "idx" if any(IMAGES.search(entry.name) for entry in os.scandir(path)) else "pictures"
+            return "idx" if any(IMAGES.search(entry) for entry in os.listdir(path)) else "pictures"
         if not path.is_file():
             raise DataError(f"{path} is neither a file nor a folder. It needs a folder of images or a data file.")
         with path.open("rb") as file:

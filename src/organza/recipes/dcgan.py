@@ -48,6 +48,8 @@ class DCGAN(Recipe):
     """The same on fake samples."""
     penalty: PenaltyMode = "exact"
     """exact (second derivatives) or finite_difference (faster, noisier)."""
+    penalty_every: int = 4
+    """Steps between penalties, each weighted by as much (lazy regularisation)."""
     epsilon: float = 0.05
     """Step of the finite difference."""
     critic_repeats: int = 1
@@ -80,11 +82,11 @@ class DCGAN(Recipe):
         self.check(data)
         num_classes = self.classes(data)
         g, c = self.networks(data, num_classes)
-        objective = OBJECTIVES[self.loss]
+        objective, is_penalised = OBJECTIVES[self.loss], bool(self.r1 or self.r2)
 
         def draw(n: int) -> Batch:
             noise = {"latent": torch.randn(n, self.latent)}
-            if self.penalty == "finite_difference" and (self.r1 or self.r2):
+            if is_penalised and self.penalty == "finite_difference":
                 noise |= {"real_noise": torch.randn(n, *data.shape), "fake_noise": torch.randn(n, *data.shape)}
             return noise
 
@@ -93,24 +95,23 @@ class DCGAN(Recipe):
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             real, fake = batch[data.key], g(batch["latent"], *labels(batch))
-            both = torch.cat([real, fake.to(real.dtype)])
-            label = [torch.cat([value, value]) for value in labels(batch)]
-            penalties: dict[str, Tensor] = {}
-            if (self.r1 or self.r2) and self.penalty == "exact":
-                scores, squared = score_and_squared_gradient(lambda x: c(x, *label), both)
-            else:
-                scores, squared = c(both, *label), None
-                if self.r1 or self.r2:
+            both, label = torch.cat([real, fake.to(real.dtype)]), [torch.cat([y, y]) for y in labels(batch)]
+            terms: dict[str, Tensor] = {}
+            if is_penalised and clock.step % self.penalty_every == 0:
+                if self.penalty == "exact":
+                    scores, squared = score_and_squared_gradient(lambda x: c(x, *label), both)
+                else:
                     noise = torch.cat([batch["real_noise"], batch["fake_noise"]])
                     squared = squared_slope(lambda x: c(x, *label), both, noise, epsilon=self.epsilon)
-            real_score, fake_score = scores.chunk(2)
-            if squared is not None:
+                    scores = c(both, *label)
                 on_real, on_fake = squared.chunk(2)
-                penalties = {"r1": self.r1 / 2 * on_real.mean(), "r2": self.r2 / 2 * on_fake.mean()}
-            return Loss(
-                {self.loss: objective.critic(real_score, fake_score, smooth=self.smooth), **penalties},
-                watch={"real_score": real_score, "fake_score": fake_score},
-            )
+                terms = {"r1": self.r1 * on_real.mean(), "r2": self.r2 * on_fake.mean()}
+                terms = {name: self.penalty_every / 2 * term for name, term in terms.items()}
+            else:
+                scores = c(both, *label)
+            real_score, fake_score = scores.chunk(2)
+            terms[self.loss] = objective.critic(real_score, fake_score, smooth=self.smooth)
+            return Loss(terms, watch={"real_score": real_score, "fake_score": fake_score})
 
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
             fake_score = c(g(batch["latent"], *labels(batch)), *labels(batch))
@@ -151,7 +152,8 @@ class DCGAN(Recipe):
                 data, latent=self.latent, width=self.width, num_classes=num_classes, norm=self.generator_norm, embedding=32
             )
             critic = ConvCritic(data, width=self.width, num_classes=num_classes, norm=self.critic_norm)
-            return initialise(generator, self.init), initialise(critic, self.init)
+            networks = initialise(generator, self.init), initialise(critic, self.init)
+            return tuple(network.to(memory_format=torch.channels_last) for network in networks)
         size, hidden = data.shape[0], [4 * self.width] * 3
         generator = Labelled(mlp(self.latent + num_classes, hidden, size, norm=self.generator_norm), num_classes)
         critic = Labelled(mlp(size + num_classes, hidden, 1, norm=self.critic_norm), num_classes)

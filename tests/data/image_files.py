@@ -7,10 +7,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
-
-from organza.data import DataOptions
 
 
 def noise(height, width, channels, *, seed, dtype=np.uint8):
@@ -45,10 +42,3 @@ def zip_folder(folder: Path, archive: Path, extra=()):
 def idx_bytes(array, *, packed):
     data = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
     return gzip.compress(data) if packed else data
-
-
-@pytest.fixture
-def options(tmp_path_factory):
-    """`DataOptions` whose cache is a temporary folder."""
-    cache = tmp_path_factory.mktemp("cache")
-    return lambda **fields: DataOptions(**{"cache": cache, **fields})

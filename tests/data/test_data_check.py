@@ -1,0 +1,82 @@
+"""What `organza data check` finds and advises, for every kind of source."""
+
+import numpy as np
+import pytest
+from image_files import image_bytes, noise, write_images
+
+from organza.data.check import check, render
+
+
+def test_a_clean_folder_is_ok_and_described(tmp_path, options):
+    write_images(tmp_path / "a", 2, height=8, width=8)
+    write_images(tmp_path / "b", 1, height=8, width=8, seed=1)
+    found = check(str(tmp_path), options())
+    assert found.ok
+    assert (found.count, found.sizes, found.modes) == (3, {"8x8": 3}, {"PNG RGB": 3})
+    assert found.classes == {"a": 2, "b": 1}
+    assert found.spec is not None
+    assert found.spec.shape == (3, 8, 8)
+    assert "3 samples" in render(found)
+
+
+def test_duplicates_are_found_by_their_pixels_whatever_the_format(tmp_path, options):
+    pixels = noise(8, 8, 3, seed=0)
+    (tmp_path / "a.png").write_bytes(image_bytes(pixels))
+    (tmp_path / "b.bmp").write_bytes(image_bytes(pixels, "BMP"))
+    (tmp_path / "c.png").write_bytes(image_bytes(255 - pixels))
+    found = check(str(tmp_path), options())
+    assert found.duplicates == (("a.png", "b.bmp"),)
+    assert any("a.png = b.bmp" in sentence for sentence in found.advice)
+
+
+def test_different_sizes_are_advised_with_the_command(tmp_path, options):
+    write_images(tmp_path, 2, height=40, width=40)
+    (tmp_path / "odd.png").write_bytes(image_bytes(noise(50, 90, 3, seed=1)))
+    found = check(str(tmp_path), options())
+    assert not found.ok
+    assert found.sizes == {"40x40": 2, "90x50": 1}
+    assert "--resize 32" in found.error
+    mended = check(str(tmp_path), options(resize="48"))
+    assert mended.ok
+    assert any("2 images are smaller than 48x48" in sentence for sentence in mended.advice)
+
+
+def test_a_shape_that_few_recipes_take_is_advised_with_the_command(tmp_path, options):
+    write_images(tmp_path, 2, height=40, width=50)
+    assert any(sentence.endswith("--resize 32") for sentence in check(str(tmp_path), options()).advice)
+
+
+def test_classes_out_of_balance_are_named(tmp_path, options):
+    np.savez(tmp_path / "a.npz", images=noise(80, 2, 1, seed=0).reshape(20, 4, 2), labels=[0] + [1] * 19)
+    found = check(str(tmp_path / "a.npz"), options())
+    assert found.classes == {"0": 1, "1": 19}
+    assert any("--no-labels" in sentence for sentence in found.advice)
+
+
+def test_arrays_and_toys_are_checked_too(tmp_path, options):
+    np.save(tmp_path / "a.npy", np.stack([np.zeros((4, 6), np.uint8)] * 2 + [np.ones((4, 6), np.uint8)]))
+    found = check(str(tmp_path / "a.npy"), options())
+    assert (found.sizes, found.duplicates) == ({"6x4": 3}, (("sample 0", "sample 1"),))
+    toy = check("grid25", options(limit=100))
+    assert toy.ok
+    assert sum(toy.classes.values()) == 100
+
+
+@pytest.mark.parametrize("source", ["no-such-thing", "fashion-mnist", "fashion-mnist:/nowhere"])
+def test_what_cannot_be_opened_is_a_result_and_not_an_exception(options, source):
+    found = check(source, options(offline=True))
+    assert not found.ok
+    assert found.error in render(found)
+
+
+def test_large_scans_are_remembered_until_a_file_changes(tmp_path, monkeypatch, options):
+    monkeypatch.setattr("organza.data.scan.CACHE_FROM", 2)
+    write_images(tmp_path / "in", 3)
+    chosen = options()
+    first = check(str(tmp_path / "in"), chosen)
+    assert check(str(tmp_path / "in"), chosen) == first
+    for memory in (chosen.cache / "scans").iterdir():
+        memory.write_text("{")
+    assert check(str(tmp_path / "in"), chosen) == first
+    (tmp_path / "in" / "000.png").write_bytes(b"now broken")
+    assert check(str(tmp_path / "in"), chosen).bad.keys() == {"000.png"}
