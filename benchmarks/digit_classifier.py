@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 DATA = Path("/work/shared/data/mnist")  # the four idx.gz files as LeCun published them
 

@@ -1,6 +1,6 @@
 """Two ranks with one thread each against one rank with one thread, on the default recipe; samples per second.
 
-    python benchmarks/ranks.py [--repeats 3] [--seconds 20]
+python benchmarks/ranks.py [--repeats 3] [--seconds 20]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Does training keep its pace? Samples per second with R1 and R2 in minute 10 against minute 1, and the peak memory.
 
-    python benchmarks/steadiness.py [--minutes 10]
+python benchmarks/steadiness.py [--minutes 10]
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def main() -> None:
     early = pace(rows, 0, share)
     late = pace(rows, rows[-1]["time_s"] - share, rows[-1]["time_s"])
     print("| first minute | last minute | ratio | peak memory |\n|---|---|---|---|")
-    print(f"| {early:,.0f} samples/s | {late:,.0f} samples/s | {late / early:.3f} | {usage.ru_maxrss / 2**20:.2f} GiB |")
+    print(
+        f"| {early:,.0f} samples/s | {late:,.0f} samples/s | {late / early:.3f} | {usage.ru_maxrss / 2**20:.2f} GiB |"
+    )
 
 
 def pace(rows: list[dict], begin_s: float, end_s: float) -> float:

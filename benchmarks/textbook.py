@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import organza
@@ -44,7 +45,7 @@ def ours(program: str) -> float:
     if program == "mlp1024":
         return rows[-1]["time_s"] * 60_000 / rows[-1]["samples"]
     times = [row["time_s"] for row in rows]
-    return statistics.median(after - before for before, after in zip(times, times[1:], strict=False))
+    return statistics.median(after - before for before, after in pairwise(times))
 
 
 def main() -> None:

@@ -26,7 +26,11 @@ def main() -> None:
         for seed in range(options.seeds):
             with tempfile.TemporaryDirectory() as folder:
                 run = organza.train(
-                    organza.find("dcgan:toy").recipe, data=data, minutes=seconds / 60, seed=seed, run=Path(folder) / "run"
+                    organza.find("dcgan:toy").recipe,
+                    data=data,
+                    minutes=seconds / 60,
+                    seed=seed,
+                    run=Path(folder) / "run",
                 )
                 modes, share = coverage(run.generate(10_000), modes=source.modes, std=source.std)
                 seen = run.rows()[-1]["samples"]

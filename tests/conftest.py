@@ -42,7 +42,10 @@ def toy_data() -> Callable[[int], Iterator[Batch]]:
     def data(start: int) -> Iterator[Batch]:
         while True:
             position = torch.arange(start, start + 6)
-            yield {"x": torch.stack([torch.sin(0.7 * position), torch.cos(1.3 * position)], dim=1), "position": position}
+            yield {
+                "x": torch.stack([torch.sin(0.7 * position), torch.cos(1.3 * position)], dim=1),
+                "position": position,
+            }
             start += 6
 
     return data
@@ -65,7 +68,9 @@ class History(nn.Module):
 def toy_game() -> Callable[..., Game]:
     """A whole GAN on points: two small networks, a penalty, an average, dropout or batch norm if wanted, and a history."""
 
-    def build(*, adam: bool = True, norm: bool = False, dropout: float = 0.0, repeats: int = 1, hidden: int = 8) -> Game:
+    def build(
+        *, adam: bool = True, norm: bool = False, dropout: float = 0.0, repeats: int = 1, hidden: int = 8
+    ) -> Game:
         torch.manual_seed(0)
         between = [nn.BatchNorm1d(hidden)] if norm else []
         g = nn.Sequential(nn.Linear(3, hidden), *between, nn.Tanh(), nn.Linear(hidden, 2))

@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 
 import torch
-from worlds import ring
 
 from organza import checkpoint
 from organza.errors import CheckpointError
 from organza.game import Clock
 from organza.recipe import find
+from worlds import ring
 
 
 def write_forever(folder: Path, first: int, ready: int) -> None:

@@ -202,7 +202,9 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_says_what_to_do(toy_ga
 
 
 @pytest.mark.parametrize("room", [20_000, 300, 10])
-def test_a_full_disk_leaves_the_earlier_checkpoint_whole_and_no_rubbish(room: int, toy_game: Build, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_earlier_checkpoint_whole_and_no_rubbish(
+    room: int, toy_game: Build, tmp_path: Path
+) -> None:
     resource = pytest.importorskip("resource")
     game = toy_game(hidden=1_500)  # players.safetensors has about 45 kB
     saved(tmp_path, game, 100)
@@ -221,7 +223,9 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_whole_and_no_rubbish(room: in
 
 def test_a_checkpoint_of_another_recipe_is_refused_by_name(toy_game: Build, tmp_path: Path) -> None:
     path = save(tmp_path, toy_game(hidden=8), Clock(samples=1))
-    with pytest.raises(CheckpointError, match=r"the generator \(network\) of .*000000001 does not fit this recipe: size mismatch"):
+    with pytest.raises(
+        CheckpointError, match=r"the generator \(network\) of .*000000001 does not fit this recipe: size mismatch"
+    ):
         load(path, toy_game(hidden=9))
     with pytest.raises(CheckpointError, match=r"generator \(network\).*does not fit"):
         load_players(path, toy_game(norm=True))

@@ -68,7 +68,8 @@ def test_a_rank_that_dies_is_named_and_ends_the_run(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_torchrun_restarts_from_the_newest_checkpoint(tmp_path: Path) -> None:
     whole = start(tmp_path, "--samples", "200000", run="whole")
-    assert finish(whole) and whole.returncode == 0
+    assert finish(whole)
+    assert whole.returncode == 0
     process = start(
         tmp_path,
         "--samples",

@@ -168,7 +168,9 @@ def test_moving_a_game_puts_the_optimizers_state_where_the_parameters_are(toy_ga
 
 
 @pytest.mark.gpu
-def test_a_game_moves_to_the_gpu_with_networks_averages_extras_and_optimizer_state(toy_game: Callable[..., Game]) -> None:
+def test_a_game_moves_to_the_gpu_with_networks_averages_extras_and_optimizer_state(
+    toy_game: Callable[..., Game],
+) -> None:
     game = moved_once(toy_game()).to("cuda")
     tensors = [value for module in game.modules() for value in module.state_dict().values()] + moments(game)
     assert {tensor.device.type for tensor in tensors} == {"cuda"}

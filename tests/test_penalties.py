@@ -73,7 +73,9 @@ def test_finite_differences_of_a_linear_critic_are_unbiased() -> None:
     noise = torch.randn(DRAWS, SIZE, 2, generator=torch.Generator().manual_seed(1))
     x = torch.zeros(SIZE, 2)
     assert within_error(torch.stack([r1(linear, x, noise=n) for n in noise]), 25.0)
-    torch.testing.assert_close(squared_slope(linear, x, noise[0], epsilon=0.05), (noise[0] @ W).square(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        squared_slope(linear, x, noise[0], epsilon=0.05), (noise[0] @ W).square(), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("target", [0.0, 1.0, 5.0])
@@ -87,7 +89,9 @@ def test_finite_differences_of_the_interpolated_gradient_are_unbiased_in_both_te
 def test_finite_differences_of_a_smooth_critic_approach_the_slope_along_the_noise() -> None:
     x, noise = torch.randn(8, 3), torch.randn(8, 3)
     error = [
-        (squared_slope(lambda x: x.sin().sum(1), x, noise, epsilon=epsilon) - (x.cos() * noise).sum(1).square()).abs().max()
+        (squared_slope(lambda x: x.sin().sum(1), x, noise, epsilon=epsilon) - (x.cos() * noise).sum(1).square())
+        .abs()
+        .max()
         for epsilon in (0.1, 0.01)
     ]
     assert error[1] < error[0] / 5

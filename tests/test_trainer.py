@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from organza import checkpoint
+from organza.compiling import gradients
 from organza.errors import DivergedError, UsageError
 from organza.game import Batch, Clock, Game, Hook, Loss, Player, Report, Request, Stop, Turn
-from organza.trainer import Budget, Data, Guard, step, take, train
+from organza.trainer import Budget, Data, Guard, draw, step, take, train
 
 Build = Callable[..., Game]
 
@@ -123,7 +124,9 @@ def test_micro_batches_add_up_to_the_whole_batch_even_with_a_ragged_last_part(
     torch.testing.assert_close(found.watch["fake_score"], expected.watch["fake_score"])
 
 
-def test_noise_does_not_depend_on_the_micro_batch_and_differs_from_turn_to_turn(toy_game: Build, toy_data: Data) -> None:
+def test_noise_does_not_depend_on_the_micro_batch_and_differs_from_turn_to_turn(
+    toy_game: Build, toy_data: Data
+) -> None:
     def latents(micro_batch: int | None) -> list[Tensor]:
         game, seen = toy_game(repeats=2), []
 
@@ -144,7 +147,9 @@ def test_noise_does_not_depend_on_the_micro_batch_and_differs_from_turn_to_turn(
     assert not any(torch.equal(one, other) for one, other in itertools.combinations(whole, 2))
 
 
-def test_the_same_seed_gives_the_same_weights_bit_for_bit_and_another_seed_others(toy_game: Build, toy_data: Data) -> None:
+def test_the_same_seed_gives_the_same_weights_bit_for_bit_and_another_seed_others(
+    toy_game: Build, toy_data: Data
+) -> None:
     first = played(toy_game(dropout=0.5), toy_data, seed=3)
     torch.manual_seed(99)
     assert not differing(first, played(toy_game(dropout=0.5), toy_data, seed=3))
@@ -165,7 +170,11 @@ def test_stopped_and_continued_equals_whole_bit_for_bit(toy_game: Build, toy_dat
     whole, game, clock = played(toy_game(repeats=2, dropout=0.5), toy_data), toy_game(repeats=2, dropout=0.5), None
     for _ in range(2):
         clock, stop = train(
-            game, toy_data, budget=Budget(samples=60), clock=clock, hooks=[lambda r: Stop("half") if r.clock.samples == 24 else None]
+            game,
+            toy_data,
+            budget=Budget(samples=60),
+            clock=clock,
+            hooks=[lambda r: Stop("half") if r.clock.samples == 24 else None],
         )
     assert stop is None
     assert not differing(whole, state(game))
@@ -190,11 +199,18 @@ def test_the_rate_of_a_turn_is_the_schedules_at_this_clock(toy_data: Data) -> No
         [Turn("only", player, lambda batch, clock: Loss({"mean": network(batch["x"]).mean()}))],
         generate=lambda request: {},
     )
-    train(game, toy_data, budget=Budget(samples=24), hooks=[lambda r: rates.append(player.optimizer.param_groups[0]["lr"])])
+    train(
+        game,
+        toy_data,
+        budget=Budget(samples=24),
+        hooks=[lambda r: rates.append(player.optimizer.param_groups[0]["lr"])],
+    )
     assert rates == pytest.approx([1.0, 0.75, 0.5, 0.25])
 
 
-def test_under_bf16_networks_compute_in_bf16_and_weights_and_losses_stay_in_float32(toy_game: Build, toy_data: Data) -> None:
+def test_under_bf16_networks_compute_in_bf16_and_weights_and_losses_stay_in_float32(
+    toy_game: Build, toy_data: Data
+) -> None:
     game, reports, seen = toy_game(), [], []
     game.players["generator"].network.register_forward_hook(lambda module, args, out: seen.append(out.dtype))
     final = played(game, toy_data, samples=12, precision=torch.bfloat16, hooks=[collecting(reports)])
@@ -204,13 +220,13 @@ def test_under_bf16_networks_compute_in_bf16_and_weights_and_losses_stay_in_floa
 
 
 @pytest.mark.parametrize("norm", [False, True], ids=["plain", "batch norm"])
-def test_a_non_finite_loss_changes_nothing_but_the_position_in_the_data(norm: bool, toy_game: Build, toy_data: Data) -> None:
+def test_a_non_finite_loss_changes_nothing_but_the_position_in_the_data(
+    norm: bool, toy_game: Build, toy_data: Data
+) -> None:
     game, reports = toy_game(norm=norm), []
     clock, _ = train(game, toy_data, budget=Budget(samples=24))
     before = state(game)
-    train(
-        game, spoiled(toy_data, range(24, 30)), budget=Budget(samples=30), clock=clock, hooks=[collecting(reports)]
-    )
+    train(game, spoiled(toy_data, range(24, 30)), budget=Budget(samples=30), clock=clock, hooks=[collecting(reports)])
     assert not differing(before, state(game))
     (report,) = reports
     assert (report.clock.step, report.clock.samples) == (4, 30)
@@ -345,3 +361,15 @@ def test_a_report_tells_what_was_drawn_and_carries_no_graph(toy_game: Build, toy
     assert set(report.losses) == set(report.grad_norms) == {"critic", "generator"}
     tensors = [value for loss in report.losses.values() for value in (*loss.terms.values(), *loss.watch.values())]
     assert not any(value.requires_grad for value in tensors)
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["critic", "generator"])
+def test_the_gradient_that_compiling_checks_is_the_turns_own_and_nothing_moves(
+    index: int, toy_game: Build, toy_data: Data
+) -> None:
+    game, batch = toy_game(), next(toy_data(0))
+    before, turn = state(game), game.turns[index]
+    found = gradients(game, turn.name, batch, Clock())
+    assert not differing(before, state(game))
+    take(turn, batch | draw(game, batch, 0), Clock())
+    torch.testing.assert_close(found, torch.cat([parameter.grad.flatten() for parameter in turn.player.parameters]))

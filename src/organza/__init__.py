@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from organza.recipe import Recipe as Recipe
     from organza.recipe import find as find
     from organza.run import Run as Run
-    from organza.run import open_run as open
+    from organza.run import open_run as open  # noqa: F401
     from organza.session import finetune as finetune
     from organza.session import resume as resume
     from organza.session import train as train
@@ -46,7 +46,7 @@ _HOMES = {
     "Report": "game",
     "Stop": "game",
 }
-__all__ = list(_HOMES)
+__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

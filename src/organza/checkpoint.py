@@ -199,7 +199,9 @@ def read_meta(path: Path) -> dict[str, Any]:
             if digest(path / name) != expected["sha256"]:
                 raise CheckpointError(f"{path / name} was altered: its SHA-256 differs from the one in meta.json")
         if version > FORMAT:
-            raise CheckpointError(f"{path} has format {version}; this organza ({__version__}) reads up to {FORMAT}: upgrade it")
+            raise CheckpointError(
+                f"{path} has format {version}; this organza ({__version__}) reads up to {FORMAT}: upgrade it"
+            )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is not a whole checkpoint: {error}") from error
     return meta
@@ -242,7 +244,7 @@ def peek(path: Path) -> dict[str, Any]:
 
 
 def prune(folder: Path, *, keep: int, saved: Path) -> None:
-    """Remove all but the newest `keep` checkpoints, the best one and the one just saved (a damaged one may be newer)."""
+    """Remove all but the newest `keep` checkpoints, the best and the one just saved (a damaged one may be newer)."""
     spared = (best(folder), saved)
     for path in listed(folder)[: -max(keep, 1)]:
         if path not in spared:

@@ -12,8 +12,8 @@ from organza.trainer import draw
 def compile_game(game: Game, batch: Batch, clock: Clock, *, tolerance: float = 1e-2) -> None:
     """Compile every player's network in place, and refuse if any turn's gradient changes by it.
 
-    Exact penalties call the network eagerly all the while (`penalties.score_and_squared_gradient`), since compiled code has no
-    second derivative; the compiled and the eager module share their weights.
+    Exact penalties call the network eagerly all the while (`penalties.score_and_squared_gradient`), since compiled code
+    has no second derivative; the compiled and the eager module share their weights.
 
     Args:
         game: On the device of `batch`.
@@ -43,8 +43,7 @@ def compile_game(game: Game, batch: Batch, clock: Clock, *, tolerance: float = 1
 def gradients(game: Game, turn_name: str, batch: Batch, clock: Clock) -> torch.Tensor:
     """The gradient of a turn's loss as one flat tensor; nothing moves, batch statistics are put back."""
     turn = next(turn for turn in game.turns if turn.name == turn_name)
-    buffers = [buffer for module in game.modules() for buffer in module.buffers()]
-    before = [buffer.clone() for buffer in buffers]
+    before = [buffer.clone() for module in game.modules() for buffer in module.buffers()]
     for player in game.players.values():
         player.network.requires_grad_(False).train()
     parameters = turn.player.parameters
@@ -54,6 +53,6 @@ def gradients(game: Game, turn_name: str, batch: Batch, clock: Clock) -> torch.T
     found = torch.autograd.grad(loss.total, parameters, allow_unused=True)
     for parameter in parameters:
         parameter.requires_grad_(False)
-    if buffers:
-        torch._foreach_copy_(buffers, before)
+    if before:
+        torch._foreach_copy_([buffer for module in game.modules() for buffer in module.buffers()], before)
     return torch.cat([grad.flatten() for grad in found if grad is not None])

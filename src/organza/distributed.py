@@ -1,7 +1,8 @@
 """Ranks: torch.distributed and torchrun do the work; here is the little that a GAN needs beside them.
 
-Players are not wrapped: gradients are averaged by hand, one flat all_reduce a turn, so that several forward passes per
-turn and second derivatives stay ordinary autograd. Control values travel on the host by gloo, gradients by nccl on GPUs.
+Players are not wrapped: gradients are averaged by hand, one flat all_reduce a turn, so that several forward passes a
+turn and second derivatives stay ordinary autograd. Control values travel on the host by gloo, gradients on GPUs by
+nccl.
 """
 
 from __future__ import annotations
@@ -89,6 +90,17 @@ def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor) -> tuple
         torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(parts, gradients, strict=True)])
     norms = torch._foreach_norm(gradients)
     return torch.linalg.vector_norm(torch.stack([norm.float() for norm in norms])), loss
+
+
+@contextmanager
+def main_first() -> Iterator[None]:
+    """Rank 0 does this before the others: what it downloads or caches, they find."""
+    if world() > 1 and not is_main():
+        with naming_the_phase("waiting for rank 0 to open the data"):
+            dist.barrier()
+    yield
+    if world() > 1 and is_main():
+        dist.barrier()
 
 
 def agree(values: Sequence[float]) -> list[float]:

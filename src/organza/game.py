@@ -30,7 +30,7 @@ class Clock:
     step: int = 0
     """Successful steps so far."""
     samples: int = 0
-    """Real samples drawn so far, over all ranks, repeats and refused steps included: the position in the data stream."""
+    """Real samples drawn so far by all ranks, repeats and refused steps included: the position in the data stream."""
     progress: float = 0.0
     """Share of the budget that is used up, 0 to 1."""
 
@@ -112,7 +112,8 @@ class Player:
             return
         halflife = min(self.halflife, 0.05 * seen)
         keep = 0.5 ** (samples / max(halflife, 1e-8))
-        averaged, current = list(self.averaged.parameters()), list(self.network.parameters())
+        averaged: list[Tensor] = list(self.averaged.parameters())
+        current: list[Tensor] = list(self.network.parameters())
         torch._foreach_lerp_(averaged, current, 1 - keep)
         buffers = list(self.averaged.buffers())
         if buffers:

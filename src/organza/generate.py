@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -62,7 +62,9 @@ def is_conditional(run: Run) -> bool:
 def class_index(spec: Spec, label: str | int, conditional: bool) -> int:
     """A class by its name or index."""
     if not conditional:
-        raise UsageError("this run was trained without labels, so --label means nothing; train one with --conditional yes")
+        raise UsageError(
+            "this run was trained without labels, so --label means nothing; train one with --conditional yes"
+        )
     if str(label) in spec.classes:
         return spec.classes.index(str(label))
     if str(label).isdigit() and int(label) < spec.num_classes:
@@ -80,9 +82,12 @@ def write(run: Run, made: Generated, out: Path, *, seed: int, mark: bool = True)
         match out.suffix.lower():
             case ".npz":
                 key = "images" if is_image else "vectors"
-                arrays = {key: made.samples} | ({"labels": made.labels} if made.labels is not None else {})
+                arrays: dict[str, Any] = {key: made.samples} | (
+                    {"labels": made.labels} if made.labels is not None else {}
+                )
                 np.savez_compressed(out, **arrays)
-                return f"{count} samples in {out} ({key}: {made.samples.dtype}, {' x '.join(map(str, made.samples.shape))})"
+                shape = " x ".join(map(str, made.samples.shape))
+                return f"{count} samples in {out} ({key}: {made.samples.dtype}, {shape})"
             case ".png":
                 picture = pictures.grid(made.samples) if is_image else pictures.scatter(made.samples, made.samples)
                 pictures.save_png(picture, out, metadata=metadata, mark=mark)

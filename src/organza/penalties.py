@@ -42,7 +42,7 @@ def score_and_squared_gradient(critic: Critic, x: Tensor) -> tuple[Tensor, Tenso
 
 
 def squared_slope(critic: Critic, x: Tensor, noise: Tensor, *, epsilon: float) -> Tensor:
-    """((D(x + epsilon noise) - D(x)) / epsilon)^2 per sample, (N,): a one-direction estimate of the squared gradient."""
+    """((D(x + epsilon noise) - D(x)) / epsilon)^2 per sample, (N,): the squared gradient along one direction."""
     x = x.detach().float()
     with torch.autocast(x.device.type, enabled=False):
         rise = critic(x + epsilon * noise) - critic(x)

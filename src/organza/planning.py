@@ -40,7 +40,8 @@ def estimate(recipe: Recipe, *, data: str, settings: RunSettings, options: DataO
         seconds.append(time.perf_counter() - began)
     pace = clock.samples / len(seconds) / sorted(seconds[WARM_UP:])[TIMED // 2]
     budget = budget_of(settings, recipe, len(source))
-    lines = [f"{'data':<12} {len(source):,} samples of {' x '.join(map(str, source.spec.shape))}, {source.spec.num_classes} classes"]
+    shape = " x ".join(map(str, source.spec.shape))
+    lines = [f"{'data':<12} {len(source):,} samples of {shape}, {source.spec.num_classes} classes"]
     lines += [f"{name:<12} {count(player)}" for name, player in game.players.items()]
     lines += [
         f"{'state':<12} {state_bytes(game) / 2**20:,.0f} MiB of weights, averages and optimizer state",

@@ -21,5 +21,7 @@ def balance(row: dict[str, Any]) -> str:
         return "the critic is ahead: normal while the samples still improve"
     if abs(real - fake) > 0.6:
         side = "real" if real > fake else "fake"
-        return f"the critic calls nearly everything {side}: its scores have drifted, the gap between them is what counts"
+        return (
+            f"the critic calls nearly everything {side}: its scores have drifted, the gap between them is what counts"
+        )
     return "near balance: the critic is often unsure, which is where the game should settle"

@@ -113,7 +113,9 @@ def load(base: str, name: str) -> tuple[ModuleType, type[Recipe]]:
     if not (named or own):
         raise UsageError(f"{base} defines no recipe: it needs a subclass of organza.Recipe")
     if len(own) > 1 and not named and name not in getattr(module, "PRESETS", {}):
-        raise UsageError(f"{base} defines {len(own)} recipes; name one: " + ", ".join(f"{base}:{c.__name__}" for c in own))
+        raise UsageError(
+            f"{base} defines {len(own)} recipes; name one: " + ", ".join(f"{base}:{c.__name__}" for c in own)
+        )
     return module, (named or own)[0]
 
 

@@ -34,7 +34,17 @@ from organza.recipe import Found, Recipe, find, with_fields
 from organza.settings import RunSettings
 
 FORMAT = 1
-CHANGEABLE = ("run", "pause_at", "keep", "device", "devices", "checkpoint_every", "sample_every", "log_every", "micro_batch")
+CHANGEABLE = (
+    "run",
+    "pause_at",
+    "keep",
+    "device",
+    "devices",
+    "checkpoint_every",
+    "sample_every",
+    "log_every",
+    "micro_batch",
+)
 """Settings that may differ when a run goes on: they do not change what is computed."""
 
 
@@ -69,14 +79,15 @@ class Run:
     @property
     def data_options(self) -> DataOptions:
         """How the data was read."""
-        saved = {key: Path(value) if key == "cache" and value else value for key, value in self.config["data"]["options"].items()}
+        saved: dict[str, Any] = dict(self.config["data"]["options"])
+        saved["cache"] = Path(saved["cache"]) if saved["cache"] else None
         return DataOptions(**saved)
 
     @property
     def settings(self) -> RunSettings:
         """How the run was started."""
-        saved = dict(self.config["settings"])
-        return RunSettings(**saved | {"run": self.folder})
+        saved: dict[str, Any] = {**self.config["settings"], "run": self.folder}
+        return RunSettings(**saved)
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; a last line that was cut short is left out."""
@@ -93,13 +104,21 @@ class Run:
         """The game with the weights of a checkpoint, the newest whole one by default."""
         path = path or checkpoint.newest(self.checkpoints)
         if path is None:
-            raise CheckpointError(f"{self.folder} holds no whole checkpoint yet; start it again with: organza resume {self.folder}")
+            raise CheckpointError(
+                f"{self.folder} holds no whole checkpoint yet; start it again with: organza resume {self.folder}"
+            )
         game = self.recipe.build(self.spec)
         checkpoint.load_players(path, game)
         return game.to(device)
 
     def generate(
-        self, count: int = 64, *, seed: int = 0, label: str | int | None = None, truncation: float = 1.0, device: str = "cpu"
+        self,
+        count: int = 64,
+        *,
+        seed: int = 0,
+        label: str | int | None = None,
+        truncation: float = 1.0,
+        device: str = "cpu",
     ) -> np.ndarray:
         """New samples from the averaged generator of the newest checkpoint.
 
@@ -225,7 +244,9 @@ def next_folder(parent: Path, name: str) -> Path:
                     return folder
             number += 1
     except OSError as error:
-        raise StorageError(f"cannot make a run folder below {parent.resolve()}: {error}. Choose one with --run DIR") from error
+        raise StorageError(
+            f"cannot make a run folder below {parent.resolve()}: {error}. Choose one with --run DIR"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

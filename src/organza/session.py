@@ -15,7 +15,7 @@ from organza.data.source import Source
 from organza.errors import CheckpointError, DivergedError, UsageError
 from organza.game import Clock, Game, Hook, Report, Stop, every
 from organza.hooks.checkpoints import Checkpoints
-from organza.hooks.console import Console
+from organza.hooks.console import Console, say
 from organza.hooks.record import Recorder
 from organza.hooks.samples import Samples
 from organza.hooks.signals import Signals
@@ -78,7 +78,7 @@ def start(
     """Open the data, make or take up the run folder, and train; `weights`: a checkpoint to begin from."""
     with Signals() as signals:
         device = prepare(settings)
-        source = open_source(data, options)
+        source = open_data(data, options)
         found.recipe.check(source.spec)
         if distributed.is_main():
             settings = replace(settings, run=settings.run or launched_before())
@@ -89,7 +89,9 @@ def start(
         else:
             folder = ""
         run = open_run(distributed.broadcast_text(folder))
-        return carry_out(run, found.recipe, source, settings, device=device, signals=signals, hooks=hooks, weights=weights)
+        return carry_out(
+            run, found.recipe, source, settings, device=device, signals=signals, hooks=hooks, weights=weights
+        )
 
 
 def resume(run: str | Path | Run, *, settings: RunSettings | None = None, hooks: Sequence[Hook] = ()) -> Run:
@@ -107,7 +109,7 @@ def resume(run: str | Path | Run, *, settings: RunSettings | None = None, hooks:
     settings = settings or run.settings
     with Signals() as signals:
         device = prepare(settings)
-        source = open_source(run.config["data"]["source"], run.data_options)
+        source = open_data(run.config["data"]["source"], run.data_options)
         if source.spec != run.spec:
             raise CheckpointError(f"the data of {run.folder} has changed: it was {run.spec}, now it is {source.spec}")
         return carry_out(run, run.recipe, source, settings, device=device, signals=signals, hooks=hooks)
@@ -152,6 +154,15 @@ def prepare(settings: RunSettings) -> str:
     device = devices.choose(settings.device)
     distributed.start(device)
     return device
+
+
+def open_data(data: str, options: DataOptions) -> Source:
+    """Open the source, rank 0 first, and tell the user what was noticed."""
+    with distributed.main_first():
+        source = open_source(data, options)
+    for note in source.notes if distributed.is_main() else ():
+        say(note)
+    return source
 
 
 def carry_out(
@@ -215,6 +226,7 @@ def carry_out(
         saver(Report(clock, {}, {}, game))
     if distributed.is_main():
         conclude(run, source, game, clock, stop)
+    source.close()
     distributed.stop()
     signals.exit_if_received()
     return run
@@ -251,8 +263,6 @@ def budget_of(settings: RunSettings, recipe: Recipe, count: int) -> Budget:
 
 def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | None) -> None:
     """The last grid and the report of a finished run, or how to go on with one that was stopped."""
-    from organza.hooks.console import say
-
     if stop is not None:
         say(f"stopped ({stop.reason}) after {clock.samples:,} samples; go on with: organza resume {run.folder}")
         return
@@ -262,8 +272,6 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
     from organza.report import write_report
 
     fakes = game.generate(Request(16, seed=1, labels=grid_labels(game, source.spec, 16)))
-    path = write_report(
-        run.folder, config=run.config, rows=run.rows(), spec=source.spec, source=source, fakes=fakes
-    )
+    path = write_report(run.folder, config=run.config, rows=run.rows(), spec=source.spec, source=source, fakes=fakes)
     say(f"report:   {path}")
     say(f"generate: organza generate {run.folder} --count 64 --out samples.png")

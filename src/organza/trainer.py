@@ -127,7 +127,9 @@ def train(
             scales = {name: player.rate_scale for name, player in game.players.items()}
             clock = guard.recover()
             for name, player in game.players.items():
-                player.rate_scale = scales[name] / 2  # not of the checkpoint's: a second rollback must not repeat the first
+                player.rate_scale = (
+                    scales[name] / 2
+                )  # not of the checkpoint's: a second rollback must not repeat the first
             batches = data(clock.samples)
 
 
@@ -228,7 +230,7 @@ def split(batch: Batch, micro_batch: int) -> Iterator[Batch]:
 
 
 def draw(game: Game, batch: Batch, noise_seed: int) -> Batch:
-    """This rank's share of the noise of one turn. It is drawn on the host for all ranks, so that every device agrees."""
+    """This rank's share of the noise of one turn, drawn on the host for all ranks so that every device agrees."""
     torch.manual_seed(noise_seed)
     count, reference = size(batch), next(iter(batch.values()))
     here = slice(distributed.rank() * count, (distributed.rank() + 1) * count)
@@ -270,7 +272,7 @@ def diagnosis(report: Report, failures: int, rollbacks: int) -> str:
     cause = (
         f"the weights of {' and '.join(bad_weights)} are not finite, so the last checkpoint is not healthy either"
         if bad_weights
-        else "all weights are finite, so the data or the loss makes them: check the data, lower the rate, or train in float32"
+        else "all weights are finite, so the data or the loss makes them: check the data or lower the rate"
     )
     return (
         f"training diverged: {failures} steps in a row gave non-finite numbers after {rollbacks} rollbacks "

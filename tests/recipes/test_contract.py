@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from worlds import World, ring, shapes
 
 import organza
 from organza import checkpoint
@@ -26,6 +25,7 @@ from organza.session import train
 from organza.settings import RunSettings
 from organza.trainer import Budget, draw, step, take
 from organza.trainer import train as play
+from worlds import World, ring, shapes
 
 WORLDS = {"labelled images": shapes(), "plain images": shapes(labelled=False), "points": ring()}
 CASES = [

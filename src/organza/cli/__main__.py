@@ -51,9 +51,15 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "out of memory" not in str(error) and "can't allocate" not in str(error):
+        if (
+            not isinstance(error, MemoryError)
+            and "out of memory" not in str(error)
+            and "can't allocate" not in str(error)
+        ):
             raise
-        return fail("out of memory; try --micro-batch with a smaller number, a smaller --batch or a smaller --resize", 1)
+        return fail(
+            "out of memory; try --micro-batch with a smaller number, a smaller --batch or a smaller --resize", 1
+        )
 
 
 def run(args: list[str]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -74,6 +73,4 @@ def check_disk() -> list[str]:
             pass
     except OSError as error:
         problems.append(f"the current folder cannot be written ({error}); change folder or use --run DIR")
-    if sys.version_info < (3, 11):
-        problems.append("Python 3.11 or newer is needed")
     return problems

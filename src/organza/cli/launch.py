@@ -33,7 +33,11 @@ def launch(devices: int, args: list[str]) -> int:
         rank, failure = error.get_first_failure()
         if failure.exitcode in (130, 143):
             return failure.exitcode
-        how = f"was killed by signal {-failure.exitcode}" if failure.exitcode < 0 else f"ended with code {failure.exitcode}"
+        how = (
+            f"was killed by signal {-failure.exitcode}"
+            if failure.exitcode < 0
+            else f"ended with code {failure.exitcode}"
+        )
         print(file=sys.stderr)
         raise DistributedError(
             f"rank {rank} of {devices} {how} (process {failure.pid}), so the run ended. Its newest checkpoint is "

@@ -36,7 +36,9 @@ def main(args: list[str]) -> int:
     from organza.recipe import find
 
     found = find(name or DEFAULT_RECIPE)
-    kind = make_dataclass("Train", [("recipe", type(found.recipe), found.recipe)], bases=(Train,), frozen=True, kw_only=True)
+    kind = make_dataclass(
+        "Train", [("recipe", type(found.recipe), found.recipe)], bases=(Train,), frozen=True, kw_only=True
+    )
     given: Any = parse(kind, args, verb=f"train {name or ''}".strip(), description=DESCRIPTION)
     settings: RunSettings = given.settings
     if name is None and settings.samples is None and settings.epochs is None and settings.minutes is None:

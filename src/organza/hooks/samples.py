@@ -1,4 +1,4 @@
-"""Sample grids from fixed latents, so that the pictures of a run make a film; real samples in the same layout beside."""
+"""Sample grids from fixed latents, so that the pictures of a run make a film, and real samples in the same layout."""
 
 from __future__ import annotations
 

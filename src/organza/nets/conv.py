@@ -7,6 +7,8 @@ projection: Miyato and Koyama 2018 (arXiv:1802.05637).
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -40,16 +42,18 @@ class ConvGenerator(nn.Module):
     the latent.
     """
 
-    def __init__(self, data: ImageSpec, *, latent: int, width: int, num_classes: int, norm: Norm, embedding: int) -> None:
+    def __init__(
+        self, data: ImageSpec, *, latent: int, width: int, num_classes: int, norm: Norm, embedding: int
+    ) -> None:
         super().__init__()
         ups = halvings(data)
         channels = [min(width * 2 ** (ups - 1 - level), 8 * width) for level in range(ups)]
         rows, columns = base_size(data)
         self.embed = nn.Embedding(num_classes, embedding) if num_classes else None
         first = nn.Linear(latent + (embedding if num_classes else 0), channels[0] * rows * columns)
-        layers: list[nn.Module] = [first, Reshape(channels[0], rows, columns)]
-        layers += [*normed(nn.Identity(), channels[0], norm=norm, axes=2)[1:], nn.ReLU()]
-        for before, after in zip(channels, channels[1:], strict=False):
+        first, *after_first = normed(first, channels[0], norm=norm, axes=2)
+        layers: list[nn.Module] = [first, Reshape(channels[0], rows, columns), *after_first, nn.ReLU()]
+        for before, after in pairwise(channels):
             up = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=norm != "batch")
             layers += [*normed(up, after, norm=norm, axes=2), nn.ReLU()]
         layers += [nn.ConvTranspose2d(channels[-1], data.channels, 4, stride=2, padding=1)]

@@ -62,8 +62,8 @@ def initialise(network: Module, init: Init) -> Module:
     }
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            weight = module.parametrizations.weight.original if is_parametrized(module) else module.weight
-            draw[init](weight)
+            name = "parametrizations.weight.original" if is_parametrized(module) else "weight"
+            draw[init](module.get_parameter(name))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     return network

@@ -32,14 +32,14 @@ class FewChannels(nn.Conv2d):
     128 to 1 channels, since the usual kernels are made for many output channels.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to (N, out, H, W)."""
-        if x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
-            return super().forward(x)
+        if input.device.type != "cpu" or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+            return super().forward(input)
         height, width = self.weight.shape[2:]
         taps = self.weight.flip(2, 3).permute(0, 2, 3, 1).reshape(-1, self.in_channels, 1, 1)
-        columns = conv2d(x, taps).flatten(2)
-        y = fold(columns, x.shape[2:], (height, width), padding=(height // 2, width // 2))
+        columns = conv2d(input, taps).flatten(2)
+        y = fold(columns, input.shape[2:], (height, width), padding=(height // 2, width // 2))
         return y if self.bias is None else y + self.bias[:, None, None]
 
 

@@ -39,7 +39,7 @@ class DCGAN(Recipe):
     width: int = 32
     """Channels of the largest map; doubled at each halving of the size, up to 8 times. Hidden units for points."""
     conditional: Literal["auto", "yes", "no"] = "auto"
-    """Whether the generator takes labels and the critic judges image and label together; auto: where there are labels."""
+    """Whether the generator takes labels and the critic judges sample and label together; auto: if there are any."""
     loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein", "relativistic"] = "relativistic"
     """The game that is played."""
     r1: float = 0.1
@@ -142,18 +142,27 @@ class DCGAN(Recipe):
     def classes(self, data: Spec) -> int:
         """How many classes the networks know; 0: unconditional."""
         if self.conditional == "yes" and not data.num_classes:
-            raise DataError("conditional yes needs labels, and this data has none: put images into one folder per class")
+            raise DataError(
+                "conditional yes needs labels, and this data has none: put images into one folder per class"
+            )
         return 0 if self.conditional == "no" or data.num_classes < 2 else data.num_classes
 
     def networks(self, data: Spec, num_classes: int) -> tuple[nn.Module, nn.Module]:
         """Generator and critic for images or points."""
         if isinstance(data, ImageSpec):
             generator = ConvGenerator(
-                data, latent=self.latent, width=self.width, num_classes=num_classes, norm=self.generator_norm, embedding=32
+                data,
+                latent=self.latent,
+                width=self.width,
+                num_classes=num_classes,
+                norm=self.generator_norm,
+                embedding=32,
             )
             critic = ConvCritic(data, width=self.width, num_classes=num_classes, norm=self.critic_norm)
             networks = initialise(generator, self.init), initialise(critic, self.init)
-            return tuple(network.to(memory_format=torch.channels_last) for network in networks)
+            for network in networks:
+                network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            return networks
         size, hidden = data.shape[0], [4 * self.width] * 3
         generator = Labelled(mlp(self.latent + num_classes, hidden, size, norm=self.generator_norm), num_classes)
         critic = Labelled(mlp(size + num_classes, hidden, 1, norm=self.critic_norm), num_classes)

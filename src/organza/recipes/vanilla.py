@@ -1,7 +1,7 @@
 """The original GAN: a generator and a discriminator, fully connected or small and convolutional.
 
-Goodfellow, Pouget-Abadie, Mirza, Xu, Warde-Farley, Ozair, Courville, Bengio. "Generative Adversarial Nets", NeurIPS 2014
-(arXiv:1406.2661).
+Goodfellow, Pouget-Abadie, Mirza, Xu, Warde-Farley, Ozair, Courville, Bengio. "Generative Adversarial Nets",
+NeurIPS 2014 (arXiv:1406.2661).
 
 The presets are three programs that introductions to GANs print, as they are printed: `mlp1024` (it collapses to a few
 shapes within its five epochs, which is the lesson), `mlp256` and `conv`. For good digits take `dcgan`.
@@ -125,7 +125,9 @@ class VanillaGAN(Recipe):
             generator = small_generator(data, self.latent, self.generator_widths, act, norm=self.norm)
             return nn.Sequential(generator, last), critic
         numbers = int(torch.Size(data.shape).numel())
-        generator = mlp(self.latent, self.generator_widths, numbers, activation=self.generator_activation, norm=self.norm)
+        generator = mlp(
+            self.latent, self.generator_widths, numbers, activation=self.generator_activation, norm=self.norm
+        )
         critic = mlp(numbers, self.critic_widths, 1, activation=self.critic_activation, norm=self.norm)
         return nn.Sequential(generator, Reshape(*data.shape), last), nn.Sequential(nn.Flatten(), critic)
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import TypeVar, final
 
 import numpy as np
 from PIL import Image
@@ -20,6 +20,8 @@ MOST_BYTES = 2_400_000
 MOST_PIXELS = 22_000_000
 """Pixels to encode again in about a second on two slow cores; it limits the frames of heavy films."""
 LONGEST_SIDE = 1024
+
+T = TypeVar("T")
 
 
 @final
@@ -74,7 +76,7 @@ def size_of(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def pick_evenly[T](items: Sequence[T], most: int) -> list[T]:
+def pick_evenly(items: Sequence[T], most: int) -> list[T]:
     """At most `most` items with even gaps, the first and the last among them."""
     if len(items) <= most:
         return list(items)

@@ -57,7 +57,7 @@ def find_neighbours(fakes: Batch, source: Source, spec: ImageSpec, *, seconds: f
         spec: Its spec.
         seconds: No further chunk is read after that time.
     """
-    made = encode(fakes["image"][:SHOWN], spec)
+    made = encode(fakes["image"][:SHOWN].nan_to_num(), spec)
     size = int(np.prod(spec.shape))
     total = len(source)
     limit = max(1, min(total, MOST_SAMPLES, MOST_NUMBERS // size))

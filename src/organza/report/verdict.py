@@ -71,7 +71,9 @@ def judge_relativistic(rows: Sequence[Row]) -> Verdict:
         return Verdict("No verdict on the balance", "the run recorded no relativistic critic loss", "unknown")
     told = f"the critic's loss was {human(loss)} over the last fifth of the run, where ln 2 = 0.69 is guessing"
     if loss < 0.05:
-        return Verdict("The critic wins", f"{told} and 0 is being sure, which leaves the generator little to learn", "alarm")
+        return Verdict(
+            "The critic wins", f"{told} and 0 is being sure, which leaves the generator little to learn", "alarm"
+        )
     if loss < 0.3:
         return Verdict("The critic is ahead", told, "calm")
     if critic_is_idle(rows):
@@ -104,10 +106,16 @@ def judge_distance(rows: Sequence[Row]) -> str:
     measured = [(row["samples"], value) for row in rows if (value := number(row.get("distance"))) is not None]
     if len(measured) < 2:
         return ""
-    first, final_ = measured[0][1], measured[-1][1]
+    first, latest = measured[0][1], measured[-1][1]
     best_at, best = min(measured, key=lambda pair: pair[1])
-    moved = f"fell from {human(first)} to {human(final_)}" if final_ < first else f"went from {human(first)} to {human(final_)}"
+    moved = (
+        f"fell from {human(first)} to {human(latest)}"
+        if latest < first
+        else f"went from {human(first)} to {human(latest)}"
+    )
     sentence = f"The sliced Wasserstein distance to real data {moved}; lower is closer."
-    if final_ > 1.1 * best:
-        sentence += f" It was best, {human(best)}, at {best_at:,.0f} samples: an earlier checkpoint may make better samples."
+    if latest > 1.1 * best:
+        sentence += (
+            f" It was best, {human(best)}, at {best_at:,.0f} samples: an earlier checkpoint may make better samples."
+        )
     return sentence
