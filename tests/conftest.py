@@ -66,7 +66,7 @@ class History(nn.Module):
 
 @pytest.fixture
 def toy_game() -> Callable[..., Game]:
-    """A whole GAN on points: two small networks, a penalty, an average, dropout or batch norm if wanted, and a history."""
+    """A whole GAN on points: two small networks, a penalty, an average, a history; dropout or batch norm at will."""
 
     def build(
         *, adam: bool = True, norm: bool = False, dropout: float = 0.0, repeats: int = 1, hidden: int = 8

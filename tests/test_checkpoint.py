@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from organza import checkpoint
 from organza.checkpoint import best, is_whole, listed, load, load_players, newest, save
 from organza.errors import CheckpointError, StorageError
-from organza.game import Clock, Game, Stop
+from organza.game import Clock, Game, Player, Stop
 from organza.trainer import Budget, Data, train
 
 Build = Callable[..., Game]
@@ -71,6 +71,27 @@ def test_a_run_that_goes_on_from_a_checkpoint_equals_an_uninterrupted_one(
     clock = trained(second, toy_data, 60, load(path, second))
     assert clock.samples == 60
     assert_identical(state(whole), state(second))
+
+
+def test_moments_come_back_in_the_memory_format_of_their_parameters(tmp_path: Path) -> None:
+    def convolution() -> tuple[nn.Conv2d, Game]:
+        torch.manual_seed(0)
+        network = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        optimizer = torch.optim.Adam(network.parameters(), 0.1, fused=True)
+        return network, Game({"critic": Player(network, optimizer)}, [], lambda request: {})
+
+    def advance(network: nn.Conv2d, game: Game) -> None:
+        network(torch.arange(75.0).reshape(1, 3, 5, 5)).square().sum().backward()
+        game.players["critic"].optimizer.step()
+
+    (first, whole), (second, resumed) = convolution(), convolution()
+    advance(first, whole)
+    load(save(tmp_path, whole, Clock()), resumed)
+    assert second.weight.stride() == resumed.players["critic"].optimizer.state[second.weight]["exp_avg"].stride()
+    for network, game in ((first, whole), (second, resumed)):
+        network.zero_grad()
+        advance(network, game)
+    assert torch.equal(first.weight, second.weight)
 
 
 def test_the_files_are_safetensors_and_json_only(toy_game: Build, tmp_path: Path) -> None:
@@ -212,7 +233,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_whole_and_no_rubbish(
     previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing beyond the limit is then an error, not a signal
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     try:
-        with pytest.raises(StorageError, match="cannot write the checkpoint .*000000200: .*Free some space"):
+        with pytest.raises(StorageError, match=r"cannot write the checkpoint .*000000200: .*Free some space"):
             save(tmp_path, game, Clock(samples=200), keep=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -230,7 +251,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_by_name(toy_game: Build, tmp_
     with pytest.raises(CheckpointError, match=r"generator \(network\).*does not fit"):
         load_players(path, toy_game(norm=True))
     more = toy_game()
-    more.extras["strength"] = torch.nn.Linear(1, 1)
+    more.extras["strength"] = nn.Linear(1, 1)
     with pytest.raises(CheckpointError, match=r"the strength of .* does not fit this recipe"):
         load(path, more)
 

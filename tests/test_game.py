@@ -228,9 +228,14 @@ def test_a_conditional_game_tells_the_labels_it_used_and_decodes() -> None:
 
 def test_evaluating_puts_the_mode_back_even_after_an_error() -> None:
     network = nn.Linear(1, 1)
-    with pytest.raises(ZeroDivisionError), evaluating(network):
-        assert not network.training
-        assert not torch.is_grad_enabled()
-        _ = 1 / 0
+
+    def fail() -> None:
+        with evaluating(network):
+            assert not network.training
+            assert not torch.is_grad_enabled()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert network.training
     assert torch.is_grad_enabled()

@@ -1,4 +1,4 @@
-"""Looking recipes up: built-in names, presets, fields, files and import paths, and what is said when there is no such thing."""
+"""Looking recipes up: built-in names, presets, fields, files, import paths, and what is said of those that are not."""
 
 from __future__ import annotations
 

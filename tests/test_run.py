@@ -84,9 +84,9 @@ def test_without_a_folder_the_run_goes_below_runs(tmp_path: Path, monkeypatch: p
 
 def test_a_folder_that_cannot_be_made_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match="cannot write the run folder .*--run DIR"):
+    with pytest.raises(StorageError, match=r"cannot write the run folder .*--run DIR"):
         made(tmp_path / "file" / "run")
-    with pytest.raises(StorageError, match="cannot make a run folder below .*--run DIR"):
+    with pytest.raises(StorageError, match=r"cannot make a run folder below .*--run DIR"):
         next_folder(tmp_path / "file", "run")
 
 
@@ -95,7 +95,7 @@ def test_a_damaged_or_newer_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot read"):
         open_run(tmp_path)
     (tmp_path / "run.json").write_text('{"format": 99}')
-    with pytest.raises(CheckpointError, match="newer organza .format 99.; upgrade"):
+    with pytest.raises(CheckpointError, match=r"newer organza \(format 99\); upgrade"):
         open_run(tmp_path)
 
 

@@ -132,6 +132,15 @@ def broadcast_buffers(modules: Iterable[nn.Module]) -> None:
                     dist.broadcast(buffer, src=0)
 
 
+def seed_noise(seed: int) -> None:
+    """Seed the generators in use. `torch.manual_seed` does the same at 0.3 ms a call, for it notes where it was called."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+
+
 def step_seed(seed: int, samples: int) -> int:
     """A seed for the step that begins at this position of the data stream; the same on every rank."""
     return int(np.random.SeedSequence([seed, 0x57E9, samples]).generate_state(1, np.uint64)[0] >> np.uint64(2))

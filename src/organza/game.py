@@ -11,6 +11,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -61,6 +62,10 @@ class Loss:
 LossFn = Callable[[Batch, Clock], Loss]
 
 
+STATISTICS = ("running_mean", "running_var")
+"""Buffers of batch norm that describe the weights and are averaged with them."""
+
+
 @final
 class Player:
     """A network, the optimizer that moves it, and a running average of its weights.
@@ -90,6 +95,9 @@ class Player:
         self.rate_scale = 1.0  # lowered when the trainer rolls back from a divergence; saved with the checkpoint
         self.base_rates = [float(group["lr"]) for group in optimizer.param_groups]
         self.averaged = network if halflife is None else copy.deepcopy(network).eval().requires_grad_(False)
+        self.weights: tuple[list[Tensor], list[Tensor]] = (list(self.averaged.parameters()), list(network.parameters()))
+        pairs = zip(self.averaged.modules(), network.modules(), strict=True)
+        self.with_buffers = [pair for pair in pairs if any(True for _ in pair[1].buffers(recurse=False))]
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -103,7 +111,9 @@ class Player:
 
     @torch.no_grad()
     def update_average(self, samples: int, seen: int) -> None:
-        """Move the average towards the weights by what `samples` samples are worth; buffers are copied.
+        """Move the average towards the weights by what `samples` samples are worth.
+
+        Batch statistics are averaged likewise, for they belong to the weights; other buffers are copied.
 
         The half-life is ramped: never more than a twentieth of the `seen` samples, so that the random beginning is
         forgotten soon (Karras et al. 2020, StyleGAN2's EMA ramp-up).
@@ -112,12 +122,16 @@ class Player:
             return
         halflife = min(self.halflife, 0.05 * seen)
         keep = 0.5 ** (samples / max(halflife, 1e-8))
-        averaged: list[Tensor] = list(self.averaged.parameters())
-        current: list[Tensor] = list(self.network.parameters())
+        averaged, current = self.weights
         torch._foreach_lerp_(averaged, current, 1 - keep)
-        buffers = list(self.averaged.buffers())
-        if buffers:
-            torch._foreach_copy_(buffers, list(self.network.buffers()))
+        for average, module in self.with_buffers:
+            for (name, ours), theirs in zip(
+                average.named_buffers(recurse=False), module.buffers(recurse=False), strict=True
+            ):
+                if name in STATISTICS:
+                    ours.lerp_(theirs, 1 - keep)
+                else:
+                    ours.copy_(theirs)
 
 
 @final
@@ -183,6 +197,16 @@ class Game:
             if player.averaged is not player.network:
                 yield player.averaged
         yield from self.extras.values()
+
+    @cached_property
+    def buffered(self) -> list[nn.Module]:
+        """The submodules that hold buffers themselves: found once, since a search at every step costs time."""
+        parts = [part for module in self.modules() for part in module.modules()]
+        return [part for part in parts if any(True for _ in part.buffers(recurse=False))]
+
+    def buffers(self) -> list[Tensor]:
+        """Every buffer of every module, as it is now."""
+        return [buffer for part in self.buffered for buffer in part.buffers(recurse=False)]
 
     def to(self, device: str | torch.device) -> Game:
         """Move every module and the optimizers' state to `device`, in place."""

@@ -117,6 +117,11 @@ class Objective:
     smooths: bool = True
     """Whether one-sided label smoothing means anything here."""
 
+    def watch(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Scores to watch, so that 0 lies between real and fake: a game of pairs fixes them up to a constant only."""
+        middle = (real.mean() + fake.mean()) / 2 if self.needs_real else 0.0
+        return {"real_score": real - middle, "fake_score": fake - middle}
+
 
 OBJECTIVES: dict[str, Objective] = {
     "minimax": Objective(cross_entropy_critic, minimax_generator),

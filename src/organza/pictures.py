@@ -189,7 +189,7 @@ def on_screen(image: Picture) -> Picture:
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
-def save_aside(path: Path, write: Callable[[Path], None]) -> None:
+def save_aside(path: Path, write: Callable[[Path], object]) -> None:
     """Write under a temporary name beside `path`, then rename, so that a reader never sees half a file."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -127,9 +127,7 @@ def train(
             scales = {name: player.rate_scale for name, player in game.players.items()}
             clock = guard.recover()
             for name, player in game.players.items():
-                player.rate_scale = (
-                    scales[name] / 2
-                )  # not of the checkpoint's: a second rollback must not repeat the first
+                player.rate_scale = scales[name] / 2  # of now, not the checkpoint's: each rollback is slower still
             batches = data(clock.samples)
 
 
@@ -149,7 +147,7 @@ def step(
     losses: dict[str, Loss] = {}
     grad_norms: dict[str, Tensor] = {}
     failed = None
-    before = [buffer.clone() for module in game.modules() for buffer in module.buffers()]
+    before = [buffer.clone() for buffer in game.buffers()]
     for turn in (turn for turn in game.turns if turn.due(clock.step)):
         for repeat in range(turn.repeats):
             batch = first
@@ -167,7 +165,7 @@ def step(
             break
     if failed and before:
         # Listed anew: a loss may have put another tensor in a buffer's place.
-        torch._foreach_copy_([buffer for module in game.modules() for buffer in module.buffers()], before)
+        torch._foreach_copy_(game.buffers(), before)
     clock = clock.tick(drawn, advance=failed is None)
     if failed is None:
         for player in game.players.values():
@@ -231,7 +229,7 @@ def split(batch: Batch, micro_batch: int) -> Iterator[Batch]:
 
 def draw(game: Game, batch: Batch, noise_seed: int) -> Batch:
     """This rank's share of the noise of one turn, drawn on the host for all ranks so that every device agrees."""
-    torch.manual_seed(noise_seed)
+    distributed.seed_noise(noise_seed)
     count, reference = size(batch), next(iter(batch.values()))
     here = slice(distributed.rank() * count, (distributed.rank() + 1) * count)
     noise = {
@@ -239,7 +237,7 @@ def draw(game: Game, batch: Batch, noise_seed: int) -> Batch:
         for key, value in game.draw(count * distributed.world()).items()
     }
     if distributed.world() > 1:
-        torch.manual_seed(noise_seed + (distributed.rank() << 32))  # dropout inside the networks differs by rank
+        distributed.seed_noise(noise_seed + (distributed.rank() << 32))  # dropout inside the networks differs by rank
     return noise
 
 

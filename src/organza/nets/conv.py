@@ -1,7 +1,7 @@
 """Strided convolution networks after DCGAN, for images of any size, depth and shape, with labels or without.
 
-The smallest map is the image halved as often as it stays above `BASE`; a side that does not divide is rounded up and
-the surplus is cut. Source: Radford, Metz, Chintala 2016 (arXiv:1511.06434), section 3; labels in the critic by
+The smallest map is the image halved until its shorter side is at most `BASE`; a side that does not divide is rounded
+up and the surplus is cut. Source: Radford, Metz, Chintala 2016 (arXiv:1511.06434), section 3; labels in the critic by
 projection: Miyato and Koyama 2018 (arXiv:1802.05637).
 """
 
@@ -17,14 +17,14 @@ from organza.nets.layers import Float32, Norm, normed
 from organza.nets.mlp import Reshape
 from organza.nets.small_conv import Crop
 
-BASE = 4
-"""No side of the smallest map is shorter, unless the image is."""
+BASE = 7
+"""The shorter side of the smallest map is at most this: 4 for 32 and 64 pixels, 7 for 28."""
 
 
 def halvings(data: ImageSpec) -> int:
-    """How often the image is halved: until its shorter side would fall below `BASE`."""
+    """How often the image is halved: until its shorter side is at most `BASE`, and at least once."""
     count, side = 0, min(data.height, data.width)
-    while -(-side // 2) >= BASE:
+    while side > BASE:
         side, count = -(-side // 2), count + 1
     return max(count, 1)
 

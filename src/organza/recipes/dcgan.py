@@ -11,6 +11,7 @@ same real batch as the critic's. Points (the toys) get fully connected networks 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, final
 
 import torch
@@ -36,7 +37,7 @@ class DCGAN(Recipe):
 
     latent: int = 64
     """Length of the latent vector z ~ N(0, I)."""
-    width: int = 32
+    width: int = 16
     """Channels of the largest map; doubled at each halving of the size, up to 8 times. Hidden units for points."""
     conditional: Literal["auto", "yes", "no"] = "auto"
     """Whether the generator takes labels and the critic judges sample and label together; auto: if there are any."""
@@ -44,7 +45,7 @@ class DCGAN(Recipe):
     """The game that is played."""
     r1: float = 0.1
     """Weight gamma of the gradient penalty on real samples (gamma / 2 in the loss)."""
-    r2: float = 0.1
+    r2: float = 0.0
     """The same on fake samples."""
     penalty: PenaltyMode = "exact"
     """exact (second derivatives) or finite_difference (faster, noisier)."""
@@ -62,9 +63,9 @@ class DCGAN(Recipe):
     """Norm of the critic's hidden layers; batch would couple samples and does not go with penalties."""
     init: Init = "he"
     """How weights are drawn at the start."""
-    generator_lr: float = 2e-3
+    generator_lr: float = 4e-3
     """Adam step size of the generator at the start."""
-    critic_lr: float = 2e-3
+    critic_lr: float = 4e-3
     """Adam step size of the critic at the start."""
     final_rate: float = 0.05
     """Share of the step sizes that is left at the end, after half a cosine over the budget; 1: constant."""
@@ -82,36 +83,43 @@ class DCGAN(Recipe):
         self.check(data)
         num_classes = self.classes(data)
         g, c = self.networks(data, num_classes)
-        objective, is_penalised = OBJECTIVES[self.loss], bool(self.r1 or self.r2)
+        objective = OBJECTIVES[self.loss]
+        penalties = MappingProxyType({name: gamma for name, gamma in (("r1", self.r1), ("r2", self.r2)) if gamma})
 
         def draw(n: int) -> Batch:
             noise = {"latent": torch.randn(n, self.latent)}
-            if is_penalised and self.penalty == "finite_difference":
-                noise |= {"real_noise": torch.randn(n, *data.shape), "fake_noise": torch.randn(n, *data.shape)}
+            if self.penalty == "finite_difference":
+                noise |= {f"{name}_noise": torch.randn(n, *data.shape) for name in penalties}
             return noise
 
-        def labels(batch: Batch) -> list[Tensor]:
-            return [batch["label"]] if num_classes else []
+        def labels(batch: Batch, times: int = 1) -> list[Tensor]:
+            return [torch.cat([batch["label"]] * times)] if num_classes else []
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             real, fake = batch[data.key], g(batch["latent"], *labels(batch))
-            both, label = torch.cat([real, fake.to(real.dtype)]), [torch.cat([y, y]) for y in labels(batch)]
-            terms: dict[str, Tensor] = {}
-            if is_penalised and clock.step % self.penalty_every == 0:
-                if self.penalty == "exact":
-                    scores, squared = score_and_squared_gradient(lambda x: c(x, *label), both)
+            sides, terms = {"r1": real, "r2": fake}, {}
+
+            def scores(**changed: Tensor) -> Tensor:
+                both = sides | changed
+                return c(torch.cat([both["r1"], both["r2"].to(real.dtype)]), *labels(batch, 2))
+
+            if penalties and clock.step % self.penalty_every == 0:
+                x, count = torch.cat([sides[name] for name in penalties]), len(penalties)
+                if self.penalty == "exact":  # one forward pass for the loss and its penalties
+                    score, squared = score_and_squared_gradient(
+                        lambda x: scores(**dict(zip(penalties, x.chunk(count), strict=True))), x
+                    )
                 else:
-                    noise = torch.cat([batch["real_noise"], batch["fake_noise"]])
-                    squared = squared_slope(lambda x: c(x, *label), both, noise, epsilon=self.epsilon)
-                    scores = c(both, *label)
-                on_real, on_fake = squared.chunk(2)
-                terms = {"r1": self.r1 * on_real.mean(), "r2": self.r2 * on_fake.mean()}
-                terms = {name: self.penalty_every / 2 * term for name, term in terms.items()}
+                    noise = torch.cat([batch[f"{name}_noise"] for name in penalties])
+                    squared = squared_slope(lambda x: c(x, *labels(batch, count)), x, noise, epsilon=self.epsilon)
+                    score = scores()
+                for (name, gamma), part in zip(penalties.items(), squared.chunk(count), strict=True):
+                    terms[name] = self.penalty_every * gamma / 2 * part.mean()
             else:
-                scores = c(both, *label)
-            real_score, fake_score = scores.chunk(2)
+                score = scores()
+            real_score, fake_score = score.chunk(2)
             terms[self.loss] = objective.critic(real_score, fake_score, smooth=self.smooth)
-            return Loss(terms, watch={"real_score": real_score, "fake_score": fake_score})
+            return Loss(terms, watch=objective.watch(real_score, fake_score))
 
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
             fake_score = c(g(batch["latent"], *labels(batch)), *labels(batch))

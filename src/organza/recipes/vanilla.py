@@ -93,7 +93,7 @@ class VanillaGAN(Recipe):
             real_score, fake_score = scores(batch, g(batch["latent"][:, 0]))
             return Loss(
                 {self.loss: objective.critic(real_score, fake_score, smooth=self.smooth)},
-                watch={"real_score": real_score, "fake_score": fake_score},
+                watch=objective.watch(real_score, fake_score),
             )
 
         def generator_loss(batch: Batch, clock: Clock) -> Loss:

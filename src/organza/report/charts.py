@@ -97,8 +97,9 @@ def probabilities(rows: Sequence[Row], objective: Objective) -> Chart | None:
         rows,
         [("d_real", "D(x), on real", "real"), ("d_fake", "D(G(z)), on fakes", "fake")],
         title="What the critic believes",
-        reading=f"D is the critic's probability that a sample is real{doubt}: at the equilibrium both lines meet at 0.5, where "
-        "it can only guess; with one near 1 and the other near 0 the generator's gradient vanishes and it stops learning.",
+        reading=f"D is the critic's probability that a sample is real{doubt}: at the equilibrium both lines meet at 0.5, "
+        "where it can only guess; with one near 1 and the other near 0 the generator's gradient can vanish, and then it "
+        "stops learning.",
         low=0.0,
         high=1.0,
         marks=[(0.5, "guessing")],
@@ -124,7 +125,8 @@ def losses(rows: Sequence[Row], objective: Objective) -> list[Chart | None]:
     levels = f"; {objective.levels}" if objective.levels else ""
     reading = (
         "GAN losses are not meant to fall: each player is measured against an opponent that learns as well, so level "
-        f"lines are a healthy game, while a critic near its lowest and a generator that climbs mean the critic wins{levels}."
+        "lines are a healthy game, while a critic near its lowest and a generator that climbs mean the critic wins"
+        f"{levels}."
     )
     made: list[Chart | None] = []
     for group in groups:
@@ -187,8 +189,8 @@ def accuracies(rows: Sequence[Row], objective: Objective) -> Chart | None:
         rows,
         [("real_accuracy", "real called real", "real"), ("fake_accuracy", "fakes called fake", "fake")],
         title="How often the critic is right",
-        reading="Half is guessing and all is a critic that has won; waves that keep growing can be a generator that hops "
-        "between a few kinds of sample (mode collapse), so look for repeats in the film.",
+        reading="Half is guessing and all is a critic that has won; waves that keep growing can be a generator that "
+        "hops between a few kinds of sample (mode collapse), so look for repeats in the film.",
         low=0.0,
         high=1.0,
         percent=True,
@@ -203,8 +205,9 @@ def gradients(rows: Sequence[Row]) -> Chart | None:
         rows,
         [(key, key.split("/")[1], colour) for key, colour in zip(found, colours(found), strict=True)],
         title="Gradient norms",
-        reading="How hard each player is pushed, on a logarithmic scale: level within a factor of ten is healthy, a generator "
-        "that sinks towards nothing is the vanishing gradient, and lines that climb without end announce a breakdown.",
+        reading="How hard each player is pushed, on a logarithmic scale: level within a factor of ten is healthy, a "
+        "generator that sinks towards nothing is the vanishing gradient, and lines that climb without end announce a "
+        "breakdown.",
         logarithmic=True,
     )
 
@@ -215,8 +218,8 @@ def distance(rows: Sequence[Row]) -> Chart | None:
         rows,
         [("distance", "distance", "fake")],
         title="Distance to real data",
-        reading="The one curve here that measures the samples and should fall (sliced Wasserstein distance): it compares "
-        "numbers, not what an eye sees, and stays above 0 even between two sets of real data.",
+        reading="The one curve here that measures the samples and should fall (sliced Wasserstein distance): it "
+        "compares numbers, not what an eye sees, and stays above 0 even between two sets of real data.",
         low=0.0,
     )
 
@@ -228,8 +231,8 @@ def rates(rows: Sequence[Row]) -> Chart | None:
         rows,
         [(key, key.split("/")[1], colour) for key, colour in zip(found, colours(found), strict=True)],
         title="Learning rate",
-        reading="The step size of each optimizer: it follows the recipe's schedule, and is halved when the run had to go back "
-        "to a checkpoint.",
+        reading="The step size of each optimizer: it follows the recipe's schedule, and is halved when the run had to go "
+        "back to a checkpoint.",
         low=0.0,
     )
 
@@ -240,7 +243,7 @@ def speed(rows: Sequence[Row]) -> Chart | None:
         rows,
         [("samples_per_s", "samples/s", "1")],
         title="Speed",
-        reading="Real samples seen per second; a dip is the machine at other work, such as writing a checkpoint, and says "
-        "nothing about the game.",
+        reading="Real samples seen per second; a dip is the machine at other work, such as writing a checkpoint, and "
+        "says nothing about the game.",
         low=0.0,
     )

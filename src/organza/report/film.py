@@ -15,8 +15,10 @@ from PIL import Image
 from organza.pictures import Picture, on_screen
 
 MOST_FRAMES = 60
+FEWEST_FRAMES = 16
+"""Of a heavy film."""
 MOST_BYTES = 2_400_000
-"""PNG bytes of a whole film; heavier films are embedded as JPEG, and only then."""
+"""PNG bytes of a whole film; heavier films are embedded as JPEG, and with fewer frames."""
 MOST_PIXELS = 22_000_000
 """Pixels to encode again in about a second on two slow cores; it limits the frames of heavy films."""
 LONGEST_SIDE = 1024
@@ -57,8 +59,12 @@ def read_film(folder: Path) -> Film:
     if sum(path.stat().st_size for _, path, _ in picked) <= MOST_BYTES:
         frames = [Frame(samples, encode_bytes(path.read_bytes(), "png")) for samples, path, _ in picked]
         return Film(frames, len(whole), size=size)
-    picked = pick_evenly(picked, max(12, min(MOST_FRAMES, MOST_PIXELS // (size[0] * size[1]))))
-    return Film([Frame(samples, recode(path)) for samples, path, _ in picked], len(whole), is_recoded=True, size=size)
+    picked = pick_evenly(picked, max(FEWEST_FRAMES, min(MOST_FRAMES, MOST_PIXELS // (size[0] * size[1]))))
+    frames = [Frame(samples, recode(path)) for samples, path, _ in picked]
+    # Base64 takes 4 bytes for 3; frames of like size are dropped evenly until the film fits.
+    share = MOST_BYTES * 4 / 3 / sum(len(frame.uri) for frame in frames)
+    frames = pick_evenly(frames, max(FEWEST_FRAMES, int(len(frames) * share)))
+    return Film(frames, len(whole), is_recoded=True, size=size)
 
 
 def numbered(folder: Path) -> list[Path]:
@@ -93,10 +99,11 @@ def picture_uri(path: Path) -> str | None:
 def recode(path: Path) -> str:
     """A lighter copy: 8 bits, at most 1024 pixels wide or high, JPEG."""
     with Image.open(path) as image:
+        image.load()
         shown = on_screen(image)
     if max(shown.size) > LONGEST_SIDE:
         shown.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
-    return encode_picture(shown, "JPEG", quality=82)
+    return encode_picture(shown, "JPEG", quality=75)
 
 
 def thumbnail_uri(image: Picture, *, longest: int = 160) -> str:

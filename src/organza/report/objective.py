@@ -39,8 +39,8 @@ TARGETS = (
     "stay near 1 and 0 mean that it is winning."
 )
 GAP = (
-    "Only the gap between the two lines counts in this game, for the scores have no fixed zero: a gap that narrows says "
-    "that fakes come closer to real data, and both lines drifting together is harmless."
+    "Only the gap between the two lines counts in this game, for the scores have no fixed zero: a gap that narrows "
+    "says that fakes come closer to real data, and both lines drifting together is harmless."
 )
 OBJECTIVES = {
     objective.name: objective
@@ -77,7 +77,7 @@ OBJECTIVES = {
         Objective(
             name="wasserstein",
             has_zero=False,
-            levels="here the critic's loss, sign turned, does estimate a distance to real data, so its way to 0 is progress",
+            levels="here the critic's loss, sign turned, does estimate a distance to real data: its way to 0 is progress",
             scores=GAP,
         ),
         Objective(

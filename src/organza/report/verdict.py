@@ -41,13 +41,14 @@ def judge_accuracy(rows: Sequence[Row], objective: Objective) -> Verdict:
     if real is None or fake is None:
         return Verdict("No verdict on the balance", "the run recorded no critic scores", "unknown")
     beliefs = ending(rows, "d_real"), ending(rows, "d_fake")
-    told = f"over the last fifth of the run it recognised {real:.0%} of the real samples and {fake:.0%} of the fakes"
+    known = "50% is guessing"
     if objective.is_probability and None not in beliefs:
-        told += f", with D(x) = {human(beliefs[0], digits=2)} and D(G(z)) = {human(beliefs[1], digits=2)}"
+        known += f"; D(x) = {human(beliefs[0], digits=2)}, D(G(z)) = {human(beliefs[1], digits=2)}"
+    told = f"over the last fifth of the run it recognised {real:.0%} of the real samples and {fake:.0%} of the fakes ({known})"
     if real > 0.99 and fake > 0.99:
         return Verdict("The critic wins", f"{told}, which leaves the generator little to learn from", "alarm")
     if real + fake < 0.9:
-        return Verdict("The generator fools the critic", f"{told}, worse than guessing (50 %)", "watch")
+        return Verdict("The generator fools the critic", f"{told}, which is worse than guessing", "watch")
     if real > 0.8 and fake > 0.8:
         return Verdict("The critic is ahead", f"{told}, which is usual while samples still improve", "calm")
     if abs(real - fake) > 0.6:
@@ -55,7 +56,7 @@ def judge_accuracy(rows: Sequence[Row], objective: Objective) -> Verdict:
         return Verdict(f"The critic calls nearly everything {side}", f"{told}; its scores have drifted", "watch")
     if critic_is_idle(rows):
         return Verdict("The critic has stopped learning", f"{told}, and its gradient is zero", "alarm")
-    return Verdict("The game is in balance", f"the critic is often unsure: {told}, where 50 % is guessing", "calm")
+    return Verdict("The game is in balance", f"the critic is often unsure; {told}", "calm")
 
 
 def critic_is_idle(rows: Sequence[Row]) -> bool:
@@ -65,7 +66,7 @@ def critic_is_idle(rows: Sequence[Row]) -> bool:
 
 
 def judge_relativistic(rows: Sequence[Row]) -> Verdict:
-    """For pairs of scores: from ln 2 (guessing) down to about 0.3 the game is healthy, below 0.05 the signal is gone."""
+    """For pairs of scores: from ln 2 (guessing) down to 0.3 the game is healthy, below 0.05 the signal is gone."""
     loss = next((ending(rows, key) for key in keys(rows, "loss/critic/") if key.endswith("/relativistic")), None)
     if loss is None:
         return Verdict("No verdict on the balance", "the run recorded no relativistic critic loss", "unknown")
