@@ -72,9 +72,12 @@ def toy_game() -> Callable[..., Game]:
         *, adam: bool = True, norm: bool = False, dropout: float = 0.0, repeats: int = 1, hidden: int = 8
     ) -> Game:
         torch.manual_seed(0)
-        between = [nn.BatchNorm1d(hidden)] if norm else []
-        g = nn.Sequential(nn.Linear(3, hidden), *between, nn.Tanh(), nn.Linear(hidden, 2))
-        c = nn.Sequential(nn.Linear(2, hidden), *between, nn.LeakyReLU(0.2), nn.Dropout(dropout), nn.Linear(hidden, 1))
+
+        def hidden_layer(inputs: int, activation: nn.Module) -> list[nn.Module]:
+            return [nn.Linear(inputs, hidden), *([nn.BatchNorm1d(hidden)] if norm else []), activation]
+
+        g = nn.Sequential(*hidden_layer(3, nn.Tanh()), nn.Linear(hidden, 2))
+        c = nn.Sequential(*hidden_layer(2, nn.LeakyReLU(0.2)), nn.Dropout(dropout), nn.Linear(hidden, 1))
         history = History()
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:

@@ -102,6 +102,17 @@ def test_the_critic_wants_real_above_fake_and_the_generator_wants_fake_higher(ob
     assert (slopes(objective.generator)[1] < 0).all()
 
 
+@objectives
+def test_watched_scores_keep_their_gaps_and_a_game_of_pairs_puts_0_midway(objective: Objective) -> None:
+    watched = objective.watch(REAL + 50, FAKE + 50)
+    real, fake = watched["real_score"], watched["fake_score"]
+    torch.testing.assert_close(real - fake, REAL - FAKE)
+    if objective.needs_real:
+        assert (real.mean() + fake.mean()).item() == pytest.approx(0, abs=1e-5)
+    else:
+        assert torch.equal(real, REAL + 50)
+
+
 def test_annotations_are_checked_in_this_suite() -> None:
     with pytest.raises(TypeCheckError):
         losses.hinge_critic(torch.tensor([1]), FAKE)

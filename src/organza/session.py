@@ -239,6 +239,7 @@ def main_hooks(
     recorder = Recorder(run.folder / "metrics.jsonl", every=settings.log_every, epoch_size=len(source))
     console = stack.enter_context(Console(title=f"{run.folder}", budget=budget, start=clock))
     recorder.listeners.append(console.show)
+    stack.callback(recorder.finish)
     samples = Samples(run.folder, source)
     return [recorder, every(settings.sample_every, samples)]
 

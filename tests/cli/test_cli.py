@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,9 +49,8 @@ def test_a_run_folder_holds_everything_that_is_promised(digits: Path) -> None:
     names = {path.name for path in digits.iterdir()}
     assert {"run.json", "metrics.jsonl", "samples", "real.png", "checkpoints", "report.html"} <= names
     assert json.loads((digits / "run.json").read_text())["recipe"]["fields"]["batch"] == 16
-    grid = Image.open(sorted((digits / "samples").glob("*.png"))[-1])
-    real = Image.open(digits / "real.png")
-    assert grid.size == real.size
+    with Image.open(sorted((digits / "samples").glob("*.png"))[-1]) as grid, Image.open(digits / "real.png") as real:
+        assert grid.size == real.size
 
 
 def test_generate_writes_each_form(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +66,8 @@ def test_generate_writes_each_form(digits: Path, tmp_path: Path, capsys: pytest.
     assert main([*common, "--out", str(tmp_path / "folder")]) == 0
     assert len(list((tmp_path / "folder").glob("*/*.png"))) == 6
     assert main([*common, "--out", str(tmp_path / "film.gif")]) == 0
-    assert Image.open(tmp_path / "film.gif").n_frames > 8  # type: ignore[attr-defined]
+    with Image.open(tmp_path / "film.gif") as film:
+        assert getattr(film, "n_frames", 1) > 8
     assert "frames" in capsys.readouterr().out
 
 
@@ -129,7 +130,7 @@ MISTAKES = [
     (["trian"], 2, "did you mean 'train'"),
     (["train", "dcgam"], 2, "did you mean 'dcgan'"),
     (["train", "dcgan:pape"], 2, "did you mean 'paper'"),
-    (["train", "vanilla:tiny", "--data", "mnits"], 1, "did you mean"),
+    (["train", "vanilla:tiny", "--data", "mnits"], 1, "mean mnist"),
     (["train", "vanilla:tiny", "--data", "/nowhere/at/all"], 1, "/nowhere/at/all"),
     (["train", "vanilla:tiny", "--samples", "10", "--minutes", "1"], 2, "one budget"),
     (["train", "vanilla:tiny", "--samples", "-4"], 2, "above 0"),
@@ -203,7 +204,5 @@ OPTIONS = [
 def test_the_options_of_train_are_these_and_no_others(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", "--help"])
-    words = capsys.readouterr().out.replace("|", " ").replace(",", " ").split()
-    assert sorted({word for word in words if word.startswith("--") and word not in ("--help:", "--batch")}) == sorted(
-        OPTIONS
-    )
+    found = set(re.findall(r"(?<![-\w])--[a-z][a-z-]*", capsys.readouterr().out)) - {"--batch"}
+    assert sorted(found) == sorted(OPTIONS)

@@ -53,11 +53,11 @@ def test_every_norm_builds_and_trains_in_both_networks(norm: Norm) -> None:
 
 
 @sizes
-def test_the_smallest_map_is_the_image_halved_while_it_stays_above_the_base(size: tuple[int, int, int]) -> None:
+def test_the_smallest_map_is_the_image_halved_until_its_shorter_side_fits_the_base(size: tuple[int, int, int]) -> None:
     count, shorter = halvings(spec(size)), min(size[1:])
     assert base_size(spec(size)) == tuple(-(-side // 2**count) for side in size[1:])
-    assert count == 1 or -(-shorter // 2**count) >= BASE
-    assert -(-shorter // 2 ** (count + 1)) < BASE
+    assert -(-shorter // 2**count) <= BASE
+    assert count == 1 or -(-shorter // 2 ** (count - 1)) > BASE
 
 
 def test_labels_change_images_and_scores_and_every_class_its_own_way() -> None:

@@ -31,6 +31,7 @@ class Recorder:
         self.terms: dict[str, list[Tensor]] = defaultdict(list)
         self.scores: dict[str, list[Tensor]] = defaultdict(list)
         self.failed: str | None = None
+        self.newest: Report | None = None
         self.last_row = self.read_last_row()
         self.since, self.from_samples = time.monotonic(), int(self.last_row.get("samples", 0))
 
@@ -48,9 +49,14 @@ class Recorder:
                 self.scores[name].append(value.flatten())
         for turn, norm in report.grad_norms.items():
             self.terms[f"grad_norm/{turn}"].append(norm)
-        self.failed = report.failed or self.failed
+        self.failed, self.newest = report.failed or self.failed, report
         if report.clock.samples // self.every > self.from_samples // self.every or report.failed:
             self.flush(report)
+
+    def finish(self) -> None:
+        """Write what was collected since the last row."""
+        if self.terms and self.newest is not None:
+            self.flush(self.newest)
 
     def flush(self, report: Report) -> None:
         """Write one row and tell the listeners."""

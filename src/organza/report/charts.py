@@ -97,9 +97,9 @@ def probabilities(rows: Sequence[Row], objective: Objective) -> Chart | None:
         rows,
         [("d_real", "D(x), on real", "real"), ("d_fake", "D(G(z)), on fakes", "fake")],
         title="What the critic believes",
-        reading=f"D is the critic's probability that a sample is real{doubt}: at the equilibrium both lines meet at 0.5, "
-        "where it can only guess; with one near 1 and the other near 0 the generator's gradient can vanish, and then it "
-        "stops learning.",
+        reading=f"D is the critic's probability that a sample is real{doubt}: at the equilibrium both lines meet at "
+        "0.5, where it can only guess; with one near 1 and the other near 0 the generator's gradient can vanish, and then "
+        "it stops learning.",
         low=0.0,
         high=1.0,
         marks=[(0.5, "guessing")],
@@ -231,8 +231,8 @@ def rates(rows: Sequence[Row]) -> Chart | None:
         rows,
         [(key, key.split("/")[1], colour) for key, colour in zip(found, colours(found), strict=True)],
         title="Learning rate",
-        reading="The step size of each optimizer: it follows the recipe's schedule, and is halved when the run had to go "
-        "back to a checkpoint.",
+        reading="The step size of each optimizer: it follows the recipe's schedule, and is halved when the run had to "
+        "go back to a checkpoint.",
         low=0.0,
     )
 

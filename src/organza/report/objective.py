@@ -77,7 +77,7 @@ OBJECTIVES = {
         Objective(
             name="wasserstein",
             has_zero=False,
-            levels="here the critic's loss, sign turned, does estimate a distance to real data: its way to 0 is progress",
+            levels="here the critic's loss, sign turned, estimates a distance to real data: its way to 0 is progress",
             scores=GAP,
         ),
         Objective(

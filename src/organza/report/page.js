@@ -18,7 +18,7 @@
   };
   const format = (value, chart) => {
     if (value === null || value === undefined) return "–";
-    if (chart.percent) return `${(100 * value).toFixed(1)} %`;
+    if (chart.percent) return `${(100 * value).toFixed(1)}%`;
     const size = Math.abs(value);
     if (size !== 0 && (size < 1e-3 || size >= 1e7)) return value.toExponential(1);
     return size >= 1000 ? grouped(value) : `${+value.toPrecision(3)}`;
@@ -105,7 +105,7 @@
       const width = svg.clientWidth, full = svg.clientHeight;
       if (!width) return;
       const { low, high, ticks } = range(chart);
-      const labels = ticks.map((tick) => (chart.logarithmic ? powerOfTen(tick) : chart.percent ? `${Math.round(100 * tick)} %` : format(tick, chart)));
+      const labels = ticks.map((tick) => (chart.logarithmic ? powerOfTen(tick) : chart.percent ? `${Math.round(100 * tick)}%` : format(tick, chart)));
       Object.assign(this, { low, high, left: 14 + 7 * Math.max(...labels.map((label) => label.length)), right: width - 12, top: 12, bottom: full - 26 });
       this.first = 0;
       this.end = Math.max(data.last, chart.x[chart.x.length - 1], 1);
@@ -157,8 +157,13 @@
           });
         }
       });
-      const names = chart.marks.filter(([level]) => level >= this.low && level <= this.high).map(([level, name]) =>
-        node("text", { class: "mark-name", x: this.right, y: this.height(level) - 6, "text-anchor": "end" }, name));
+      const names = chart.marks.filter(([level]) => level >= this.low && level <= this.high).map(([level, name]) => {
+        const y = this.height(level);
+        const crowd = (top, bottom) => chart.series.flatMap((line) => line.values.filter((value, k) =>
+          value !== null && this.place(chart.x[k]) > this.right - 7 * name.length && this.height(value) > top && this.height(value) < bottom)).length;
+        const above = y - 20 > this.top && (crowd(y - 22, y) <= crowd(y, y + 22) || y + 20 > this.bottom);
+        return node("text", { class: "mark-name", x: this.right, y: above ? y - 6 : y + 15, "text-anchor": "end" }, name);
+      });
       return [group, ...names];
     }
 

@@ -19,6 +19,10 @@ ICONS = (
     '<svg class="start" viewBox="0 0 24 24" aria-hidden="true"><path d="M7 4.5v15l13-7.5z"/></svg>'
     '<svg class="pause" viewBox="0 0 24 24" aria-hidden="true"><path d="M6 5h4.5v14H6zm7.5 0H18v14h-4.5z"/></svg>'
 )
+KEY = (
+    '<p class="key"><b class="is-fake">Fake</b> <b class="is-real">Nearest training image</b> '
+    "<span>and the distance between them</span></p>"
+)
 TEXT = {True: "yes", False: "no", None: "–"}
 
 
@@ -45,9 +49,10 @@ def facts(rows: Sequence[Row]) -> str:
     measured = last(rows, "distance")
     if measured is not None:
         entries.append(("Distance to real data", human(measured), "sliced Wasserstein"))
+    smaller = [f"<small>{safe(more)}</small>" if more and value != "–" else "" for _, value, more in entries]
     return "".join(
-        f"<div><dt>{name}</dt><dd>{safe(value)}{f'<small>{safe(more)}</small>' if more and value != '–' else ''}</dd></div>"
-        for name, value, more in entries
+        f"<div><dt>{name}</dt><dd>{safe(value)}{small}</dd></div>"
+        for (name, value, _), small in zip(entries, smaller, strict=True)
     )
 
 
@@ -91,15 +96,15 @@ def film_section(film: Film, real: str | None, spec: Spec) -> str:
 
 def lede_of(film: Film) -> str:
     """What the film shows, and what it leaves out."""
-    if len(film.frames) < 2:
+    count = len(film.frames)
+    if count < 2:
         return "What the generator makes, beside real data."
-    shown = (
-        f"{len(film.frames)} of {film.total:,} pictures, evenly picked"
-        if film.total > len(film.frames)
-        else "every picture"
+    shown = f"{count} of {film.total:,} pictures, evenly picked" if film.total > count else f"all {count} pictures"
+    copies = "; lighter copies, the exact ones are in samples/" if film.is_recoded else ""
+    return (
+        f"How the generator learned, from its first attempts to its last ({shown}{copies}). "
+        "Look for variety as well as for detail."
     )
-    copies = "; these are lighter copies, the exact ones are in samples/" if film.is_recoded else ""
-    return f"How the generator learned, from its first attempts to its last ({shown}{copies}). Look for variety as well as for detail."
 
 
 def player(film: Film) -> str:
@@ -108,10 +113,12 @@ def player(film: Film) -> str:
         return ""
     newest = len(film.frames) - 1
     return (
-        f'<div class="player"><button class="play" id="play" type="button" aria-pressed="false" aria-label="Play the film">'
-        f'{ICONS}</button><input id="slider" type="range" min="0" max="{newest}" value="{newest}" step="1" '
-        f'aria-label="Moment of the run"><output id="readout" for="slider">{film.frames[-1].samples:,} samples</output></div>'
-        '<p class="hint"><kbd>←</kbd> <kbd>→</kbd> step through it. A click into a curve below jumps to that moment.</p>'
+        '<div class="player"><button class="play" id="play" type="button" aria-pressed="false" '
+        f'aria-label="Play the film">{ICONS}</button>'
+        f'<input id="slider" type="range" min="0" max="{newest}" value="{newest}" step="1" aria-label="Moment of the run">'
+        f'<output id="readout" for="slider">{film.frames[-1].samples:,} samples</output></div>'
+        '<p class="hint"><kbd>←</kbd> <kbd>→</kbd> step through it. '
+        "A click into a curve below jumps to that moment.</p>"
     )
 
 
@@ -123,59 +130,63 @@ def neighbours_section(found: Neighbours | str, spec: ImageSpec) -> str:
     limit = found.baseline.min() if len(found.baseline) else 0.0
     near = found.distances < limit if len(found.baseline) else found.distances == 0
     pairs = "".join(pair(found, index, bool(near[index]), spec) for index in range(len(found.fakes)))
-    return f'{title}<p class="lede">{neighbours_text(found, near)}</p><ul class="pairs">{pairs}</ul></section>'
+    return f'{title}{neighbours_text(found, near)}{KEY}<ul class="pairs">{pairs}</ul></section>'
 
 
 def neighbours_text(found: Neighbours, near: np.ndarray) -> str:
     """What the distances say, and what they cannot say."""
-    count, typical = len(found.fakes), float(np.median(found.distances))
-    searched = (
-        f"All {found.total:,} training images were searched."
-        if found.searched == found.total
-        else f"A random {found.searched:,} of {found.total:,} training images were searched."
+    part = (
+        f"All {found.total:,}" if found.searched == found.total else f"A random {found.searched:,} of {found.total:,}"
     )
     text = (
-        "Each fake beside the training image that differs least from it, pixel by pixel: a generator that copies shows the "
-        f"same picture twice. {searched} "
+        "Each fake and the training image that differs least from it, pixel by pixel: a generator that copies shows the "
+        f"same picture twice. {part} training images were searched."
     )
+    findings = ""
+    count, typical = len(found.fakes), float(np.median(found.distances))
     if len(found.baseline):
         usual, least = float(np.median(found.baseline)), float(found.baseline.min())
-        text += (
+        findings += (
             f"A real image is typically {human(usual)} away from the nearest other real image (the median over "
             f"{len(found.baseline)} of them), these fakes {human(typical)} from theirs. "
         )
-        text += (
-            f"{near.sum()} of {count} lie closer than even the closest of those real pairs ({human(least)}): look at the marked ones. "
+        findings += (
+            f"{near.sum()} of {count} lie closer than the closest of those real pairs ({human(least)}): they are marked. "
             if near.any()
-            else f"None lies closer than the closest of those real pairs ({human(least)}), so these {count} show no sign of copying. "
+            else f"None lies closer than the closest of those real pairs ({human(least)}): no sign of copying in these. "
         )
-    if found.real_spread and count > 1:
-        ratio = found.fake_spread / found.real_spread
-        alike = (
-            "much more alike than real images, a sign of mode collapse"
-            if ratio < 0.5
-            else "somewhat more alike than real images"
-        )
-        varied = "about as varied as real images" if ratio < 1.2 else "further apart than real images, as noise is"
-        text += (
-            f"Two of these fakes differ by {human(found.fake_spread)} on average, two real images by {human(found.real_spread)}: "
-            f"the fakes are {alike if ratio < 0.85 else varied}."
-        )
-    return text
+    return f'<p class="lede">{text}</p><p class="finding">{findings}{variety(found)}</p>'
+
+
+def variety(found: Neighbours) -> str:
+    """Whether the fakes differ from one another as real images do."""
+    if not found.real_spread or len(found.fakes) < 2:
+        return ""
+    ratio = found.fake_spread / found.real_spread
+    told = "further apart than real images, as noise is"
+    if ratio < 0.5:
+        told = "much more alike than real images, a sign of mode collapse"
+    elif ratio < 0.85:
+        told = "more alike than real images"
+    elif ratio < 1.2:
+        told = "about as varied as real images"
+    return (
+        f"Two of these fakes differ by {human(found.fake_spread)} on average, two real images by "
+        f"{human(found.real_spread)}: the fakes are {told}."
+    )
 
 
 def pair(found: Neighbours, index: int, is_near: bool, spec: ImageSpec) -> str:
-    """One fake and its neighbour."""
+    """One fake and, below it, its neighbour."""
     pixel = ' class="pixel"' if max(spec.height, spec.width) <= 80 else ""
     label = int(found.labels[index]) if found.labels is not None else -1
     name = f", class {safe(spec.classes[label])}" if 0 <= label < spec.num_classes else ""
-    told = f"distance {human(float(found.distances[index]))}"
     fake, real = (thumbnail_uri(picture(images[index])) for images in (found.fakes, found.real))
     return (
-        f'<li class="pair{" near" if is_near else ""}"><div><span>fake</span><span>nearest real</span>'
-        f'<img{pixel} src="{fake}" alt="Fake {index + 1}">'
-        f'<img{pixel} src="{real}" alt="Training image {found.indices[index]:,}{name}"></div>'
-        f"<p>{told}{' <em>very close</em>' if is_near else ''}<br><span>image {found.indices[index]:,}{name}</span></p></li>"
+        f'<li class="pair"><img{pixel} src="{fake}" alt="Fake {index + 1}">'
+        f'<img{pixel} src="{real}" alt="Training image {found.indices[index]:,}{name}">'
+        f"<p><b>{human(float(found.distances[index]))}</b>{' <em>very close</em>' if is_near else ''}"
+        f"<span>no. {found.indices[index]:,}{name}</span></p></li>"
     )
 
 
@@ -185,8 +196,8 @@ def curves(charts: Sequence[Chart]) -> str:
         return missing("metrics.jsonl holds no numbers yet, so there are no curves.")
     cards = "".join(card(index, chart) for index, chart in enumerate(charts))
     return (
-        '<p class="lede">All curves share one axis: real samples seen. Point at a curve, or focus it and press the arrow keys, to '
-        "read every chart at that moment; the dashed line is the picture that the film shows.</p>"
+        '<p class="lede">All curves share one axis: real samples seen. Point at one, or focus it and press the arrow '
+        "keys, to read every chart at that moment; the dashed line is the picture that the film shows.</p>"
         f"<noscript>{missing('The curves need JavaScript. Their numbers are in metrics.jsonl.')}</noscript>"
         f'<div class="charts">{cards}</div>'
     )
@@ -194,9 +205,8 @@ def curves(charts: Sequence[Chart]) -> str:
 
 def card(index: int, chart: Chart) -> str:
     """Title, legend, plot and how to read it."""
-    ends = [
-        (line, next((value for value in reversed(line.values) if value is not None), None)) for line in chart.series
-    ]
+    newest = [next((value for value in reversed(line.values) if value is not None), None) for line in chart.series]
+    ends = list(zip(chart.series, newest, strict=True))
     legend = "".join(
         f'<li class="c-{line.colour}"><i aria-hidden="true"></i>{safe(line.label)} <b>{human(end)}</b></li>'
         for line, end in ends
@@ -204,10 +214,10 @@ def card(index: int, chart: Chart) -> str:
     summary = f"{chart.title}. At the end: " + ", ".join(f"{line.label} {human(end)}" for line, end in ends)
     note = f'<p class="note">{safe(chart.note)}</p>' if chart.note else ""
     return (
-        f'<article class="chart" aria-labelledby="chart-{index}"><h3 id="chart-{index}">{safe(chart.title)}</h3>'
-        f'<ul class="legend">{legend}<li class="where">at the end</li></ul>'
-        f'<svg class="plot" role="img" tabindex="0" aria-label="{safe(summary)}"></svg><span class="hidden" aria-live="polite"></span>'
-        f"<p>{safe(chart.reading)}</p>{note}</article>"
+        f'<article class="chart" aria-labelledby="chart-{index}"><header><h3 id="chart-{index}">{safe(chart.title)}</h3>'
+        f'<span class="where">at the end</span></header><ul class="legend">{legend}</ul>'
+        f'<svg class="plot" role="img" tabindex="0" aria-label="{safe(summary)}"></svg>'
+        f'<span class="hidden" aria-live="polite"></span><p>{safe(chart.reading)}</p>{note}</article>'
     )
 
 
@@ -236,10 +246,15 @@ def commands(folder: str) -> str:
         ),
     ]
     return "".join(
-        f'<div class="command"><h3>{title}</h3><p>{told}</p><div class="code"><code>{safe(line)}</code>'
+        f'<div class="command"><h3>{title}</h3><p>{told}</p><div class="code"><code>{words(line)}</code>'
         f'<button class="copy" type="button" aria-label="Copy: {title}">Copy</button></div></div>'
         for title, told, line in entries
     )
+
+
+def words(line: str) -> str:
+    """A command whose options are not broken over two lines."""
+    return " ".join(f"<span>{safe(word)}</span>" for word in line.split(" "))
 
 
 def config_tables(config: dict[str, Any]) -> str:

@@ -44,7 +44,8 @@ def judge_accuracy(rows: Sequence[Row], objective: Objective) -> Verdict:
     known = "50% is guessing"
     if objective.is_probability and None not in beliefs:
         known += f"; D(x) = {human(beliefs[0], digits=2)}, D(G(z)) = {human(beliefs[1], digits=2)}"
-    told = f"over the last fifth of the run it recognised {real:.0%} of the real samples and {fake:.0%} of the fakes ({known})"
+    told = f"over the last fifth of the run it recognised {real:.0%} of the real samples and {fake:.0%} of the fakes"
+    told += f" ({known})"
     if real > 0.99 and fake > 0.99:
         return Verdict("The critic wins", f"{told}, which leaves the generator little to learn from", "alarm")
     if real + fake < 0.9:
