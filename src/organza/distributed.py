@@ -133,7 +133,7 @@ def broadcast_buffers(modules: Iterable[nn.Module]) -> None:
 
 
 def seed_noise(seed: int) -> None:
-    """Seed the generators in use. `torch.manual_seed` does the same at 0.3 ms a call, for it notes where it was called."""
+    """Seed the generators in use. `torch.manual_seed` does the same but takes 0.3 ms to note where it was called."""
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(seed)

@@ -264,13 +264,14 @@ def every(samples: int, hook: Hook) -> Hook:
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[nn.Module]:
     """The network in evaluation mode and without gradients, and then as it was."""
-    was_training = network.training
+    training = [module for module in network.modules() if module.training]
     network.eval()
     try:
         with torch.no_grad():
             yield network
     finally:
-        network.train(was_training)
+        for module in training:
+            module.training = True
 
 
 def latents(request: Request, size: int) -> Tensor:

@@ -118,7 +118,10 @@ class Objective:
     """Whether one-sided label smoothing means anything here."""
 
     def watch(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Scores to watch, so that 0 lies between real and fake: a game of pairs fixes them up to a constant only."""
+        """Scores to watch, so that 0 lies between real and fake: a game of pairs fixes them up to a constant only.
+
+        The constant is that of the scores given: of a micro-batch where there are any.
+        """
         middle = (real.mean() + fake.mean()) / 2 if self.needs_real else 0.0
         return {"real_score": real - middle, "fake_score": fake - middle}
 

@@ -68,15 +68,29 @@ def find(name: str, **fields: Any) -> Found:
     Raises:
         UsageError: No such recipe, preset or field; the message suggests the nearest.
     """
-    base, _, preset = name.partition(":") if not name.lower().endswith(".py") else (name, "", "")
+    base, separator, preset = name.rpartition(":")
+    if not separator or preset.lower().endswith(".py"):  # no preset, or the colon of a Windows drive
+        base, preset = name, ""
     module, recipe_class = load(base, preset)
     presets: dict[str, Recipe] = getattr(module, "PRESETS", {})
     if preset not in presets and isinstance(getattr(module, preset, None), type):
         preset = ""
     if preset and preset not in presets:
         raise UsageError(unknown("preset", preset, presets, f"of {base}"))
-    recipe = presets[preset] if preset else recipe_class()
+    try:
+        recipe = presets[preset] if preset else recipe_class()
+    except TypeError as error:
+        raise UsageError(f"{recipe_class.__name__} of {base} needs a default for every field: {error}") from error
     return Found(with_fields(recipe, fields), base, preset or None)
+
+
+def named(recipe: Recipe) -> Found:
+    """A recipe object with the name under which its class is found again."""
+    from organza.recipes import RECIPES
+
+    kind = type(recipe)
+    name = next((name for name, known in RECIPES.items() if known is kind), f"{kind.__module__}:{kind.__name__}")
+    return Found(recipe, name, None)
 
 
 def with_fields(recipe: Recipe, fields: dict[str, Any]) -> Recipe:
@@ -97,7 +111,7 @@ def load(base: str, name: str) -> tuple[ModuleType, type[Recipe]]:
         return sys.modules[recipe_class.__module__], recipe_class
     if base.endswith(".py"):
         module = import_file(Path(base))
-    elif "." in base:
+    elif "." in base or base == "__main__":
         try:
             module = importlib.import_module(base)
         except ImportError as error:

@@ -35,17 +35,10 @@ from organza.settings import RunSettings
 
 FORMAT = 1
 CHANGEABLE = (
-    "run",
-    "pause_at",
-    "keep",
-    "device",
-    "devices",
-    "checkpoint_every",
-    "sample_every",
-    "log_every",
-    "micro_batch",
+    *("name", "preset", "run", "pause_at", "keep", "device", "devices", "micro_batch"),
+    *("checkpoint_every", "sample_every", "log_every", "offline", "workers", "cache"),
 )
-"""Settings that may differ when a run goes on: they do not change what is computed."""
+"""Entries of run.json that may differ when a run goes on: they do not change what is computed."""
 
 
 @final
@@ -66,7 +59,7 @@ class Run:
         """The recipe with the fields it was started with."""
         saved = self.config["recipe"]
         name = str(self.folder / "recipe.py") if saved["name"].endswith(".py") else saved["name"].partition(":")[0]
-        found = find(f"{name}:{saved['class']}" if "." in name else name)
+        found = find(f"{name}:{saved['class']}" if "." in name or name == "__main__" else name)
         return with_fields(found.recipe, saved["fields"])
 
     @property
@@ -167,7 +160,8 @@ def create_run(
         StorageError: The folder cannot be made.
     """
     config = describe(found=found, data=data, options=options, settings=settings, spec=spec)
-    folder = settings.run or next_folder(Path("runs"), f"{Path(found.name).stem}-{data_name}")
+    name = found.name.rpartition(":")[2] if ":" in found.name else Path(found.name).stem
+    folder = settings.run or next_folder(Path("runs"), f"{name}-{data_name}")
     if (folder / "run.json").exists():
         run = open_run(folder)
         refuse_differences(run, config)
@@ -193,7 +187,7 @@ def describe(*, found: Found, data: str, options: DataOptions, settings: RunSett
             "class": type(recipe).__name__,
             "fields": asdict(recipe),
         },
-        "data": {"source": data, "options": asdict(options)},
+        "data": {"source": str(Path(data).resolve()) if Path(data).exists() else data, "options": asdict(options)},
         "spec": {"kind": spec.key, **asdict(spec)},
         "settings": {key: value for key, value in asdict(settings).items() if key != "run"},
         "versions": {"organza": __version__, "torch": torch.__version__, "python": platform.python_version()},
@@ -206,11 +200,12 @@ def describe(*, found: Found, data: str, options: DataOptions, settings: RunSett
 def refuse_differences(run: Run, config: dict[str, Any]) -> None:
     """Raise unless a run was started with the same configuration."""
     differences = []
-    for section, ignored in (("recipe", ("preset", "name")), ("data", ()), ("spec", ()), ("settings", CHANGEABLE)):
+    for section in ("recipe", "data", "spec", "settings"):
         before, now = flatten(run.config[section]), flatten(config[section])
         for key in sorted(before.keys() | now.keys()):
-            if key.split(".")[0] not in ignored and before.get(key) != now.get(key):
-                differences.append(f"{key.split('.')[-1]} ({before.get(key)!r} in the run, {now.get(key)!r} now)")
+            name = key.split(".")[-1]
+            if name not in CHANGEABLE and before.get(key) != now.get(key):
+                differences.append(f"{name} ({before.get(key)!r} in the run, {now.get(key)!r} now)")
     if differences:
         raise CheckpointError(
             f"{run.folder} was started differently: {', '.join(differences)}. Go on unchanged with: "

@@ -19,7 +19,7 @@ from organza.hooks.console import Console, say
 from organza.hooks.record import Recorder
 from organza.hooks.samples import Samples
 from organza.hooks.signals import Signals
-from organza.recipe import Found, Recipe, find
+from organza.recipe import Found, Recipe, find, named
 from organza.run import Run, create_run, launched_before, open_run, truncate_rows
 from organza.settings import DEFAULT_RECIPE, RunSettings
 from organza.trainer import Budget, Guard
@@ -58,11 +58,7 @@ def train(
     """
     given = {"samples": samples, "epochs": epochs, "minutes": minutes, "seed": seed, "run": Path(run) if run else None}
     settings = replace(settings or RunSettings(), **{key: value for key, value in given.items() if value is not None})
-    if isinstance(recipe, str):
-        found = find(recipe)
-    else:
-        kind = type(recipe)
-        found = Found(recipe, f"{kind.__module__}:{kind.__name__}", None)
+    found = find(recipe) if isinstance(recipe, str) else named(recipe)
     return start(found, data=data, settings=settings, options=options or DataOptions(), hooks=hooks)
 
 

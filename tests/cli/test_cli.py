@@ -130,7 +130,7 @@ MISTAKES = [
     (["trian"], 2, "did you mean 'train'"),
     (["train", "dcgam"], 2, "did you mean 'dcgan'"),
     (["train", "dcgan:pape"], 2, "did you mean 'paper'"),
-    (["train", "vanilla:tiny", "--data", "mnits"], 1, "mean mnist"),
+    (["train", "vanilla:tiny", "--data", "mnits"], 1, "mean 'mnist'"),
     (["train", "vanilla:tiny", "--data", "/nowhere/at/all"], 1, "/nowhere/at/all"),
     (["train", "vanilla:tiny", "--samples", "10", "--minutes", "1"], 2, "one budget"),
     (["train", "vanilla:tiny", "--samples", "-4"], 2, "above 0"),

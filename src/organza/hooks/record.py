@@ -50,6 +50,8 @@ class Recorder:
         for turn, norm in report.grad_norms.items():
             self.terms[f"grad_norm/{turn}"].append(norm)
         self.failed, self.newest = report.failed or self.failed, report
+        if report.clock.samples <= self.from_samples:  # rolled back to a checkpoint
+            self.from_samples = report.clock.samples - report.drawn
         if report.clock.samples // self.every > self.from_samples // self.every or report.failed:
             self.flush(report)
 

@@ -98,8 +98,8 @@ def probabilities(rows: Sequence[Row], objective: Objective) -> Chart | None:
         [("d_real", "D(x), on real", "real"), ("d_fake", "D(G(z)), on fakes", "fake")],
         title="What the critic believes",
         reading=f"D is the critic's probability that a sample is real{doubt}: at the equilibrium both lines meet at "
-        "0.5, where it can only guess; with one near 1 and the other near 0 the generator's gradient can vanish, and then "
-        "it stops learning.",
+        "0.5, where it can only guess; with one near 1 and the other near 0 the generator's gradient can vanish, and "
+        "then it stops learning.",
         low=0.0,
         high=1.0,
         marks=[(0.5, "guessing")],
@@ -133,10 +133,10 @@ def losses(rows: Sequence[Row], objective: Objective) -> list[Chart | None]:
         turn = group[0].split("/")[1] if len(groups) > 1 else ""
         lines = [(key, label_of(key), colour) for key, colour in zip(group, colours(group), strict=True)]
         low, high, note = robust_range([value for key in group for value in column(rows, key) if value is not None])
-        title = f"Losses of the turn {turn}" if turn else "Losses by turn"
+        title = f"Losses: {turn}" if turn else "Losses by turn"
         marks = loss_marks(turn, found, objective)
         made.append(chart_of(rows, lines, title=title, reading=reading, low=low, high=high, note=note, marks=marks))
-        reading = "As beside, for the other player: watch for a lasting trend, not for the level."
+        reading = "As for the turn before: watch for a lasting trend, not for the level."
     return made
 
 

@@ -18,6 +18,7 @@ from organza.pictures import save_aside
 from organza.report import sections
 from organza.report.charts import Chart, charts
 from organza.report.film import Film, picture_uri, read_film
+from organza.report.gallery import neighbours_section
 from organza.report.neighbours import Neighbours, find_neighbours
 from organza.report.objective import objective_of
 from organza.report.timeline import Row, last, number, timeline
@@ -61,7 +62,7 @@ def write_report(
         "film": sections.film_section(film, picture_uri(folder / "real.png"), spec),
         "neighbours": neighbours(fakes, source, spec),
         "curves": sections.curves(curves),
-        "commands": sections.commands(shell_path(folder)),
+        "commands": sections.commands(shell_path(folder), spec),
         "config": sections.config_tables(config),
         "footer": footer(folder, config),
         "data": embedded(course, film, curves, source),
@@ -104,7 +105,7 @@ def neighbours(fakes: Batch | None, source: Source | None, spec: Spec) -> str:
     """The section on copies; none for points."""
     if not isinstance(spec, ImageSpec):
         return ""
-    return sections.neighbours_section(compare(fakes, source, spec), spec)
+    return neighbours_section(compare(fakes, source, spec), spec)
 
 
 def compare(fakes: Batch | None, source: Source | None, spec: ImageSpec) -> Neighbours | str:

@@ -6,22 +6,14 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from organza.data.spec import ImageSpec, Spec
-from organza.pictures import picture
 from organza.report.charts import Chart
-from organza.report.film import Film, thumbnail_uri
-from organza.report.neighbours import Neighbours
+from organza.report.film import Film
 from organza.report.timeline import Row, duration, human, last
 
 ICONS = (
     '<svg class="start" viewBox="0 0 24 24" aria-hidden="true"><path d="M7 4.5v15l13-7.5z"/></svg>'
     '<svg class="pause" viewBox="0 0 24 24" aria-hidden="true"><path d="M6 5h4.5v14H6zm7.5 0H18v14h-4.5z"/></svg>'
-)
-KEY = (
-    '<p class="key"><b class="is-fake">Fake</b> <b class="is-real">Nearest training image</b> '
-    "<span>and the distance between them</span></p>"
 )
 TEXT = {True: "yes", False: "no", None: "–"}
 
@@ -88,23 +80,24 @@ def film_section(film: Film, real: str | None, spec: Spec) -> str:
     note = "from the same latents throughout" if is_image else "purple, over real points in pale green"
     told = "real.png, in the same layout" if is_image else "the data alone, on the same axes"
     return (
-        f'<p class="lede">{lede_of(film)}</p><div class="screens">'
+        f'<p class="lede">{lede_of(film, is_image=is_image)}</p><div class="screens">'
         f'<figure class="is-fake"><figcaption><b>Fakes</b> {note}</figcaption>{fakes}</figure>'
-        f'<figure class="is-real"><figcaption><b>Real</b> {told}</figcaption>{truth}</figure></div>{player(film)}'
+        f'<figure class="is-real"><figcaption><b>Real</b> {told}</figcaption>{truth}</figure>'
+        f"{player(film)}</div>"
     )
 
 
-def lede_of(film: Film) -> str:
+def lede_of(film: Film, *, is_image: bool) -> str:
     """What the film shows, and what it leaves out."""
     count = len(film.frames)
     if count < 2:
         return "What the generator makes, beside real data."
     shown = f"{count} of {film.total:,} pictures, evenly picked" if film.total > count else f"all {count} pictures"
     copies = "; lighter copies, the exact ones are in samples/" if film.is_recoded else ""
-    return (
-        f"How the generator learned, from its first attempts to its last ({shown}{copies}). "
-        "Look for variety as well as for detail."
+    advice = (
+        "Look for variety as well as for detail." if is_image else "Look whether every part of the data is reached."
     )
+    return f"How the generator learned, from its first attempts to its last ({shown}{copies}). {advice}"
 
 
 def player(film: Film) -> str:
@@ -113,80 +106,12 @@ def player(film: Film) -> str:
         return ""
     newest = len(film.frames) - 1
     return (
-        '<div class="player"><button class="play" id="play" type="button" aria-pressed="false" '
+        '<div class="controls"><div class="player"><button class="play" id="play" type="button" aria-pressed="false" '
         f'aria-label="Play the film">{ICONS}</button>'
-        f'<input id="slider" type="range" min="0" max="{newest}" value="{newest}" step="1" aria-label="Moment of the run">'
+        f'<input id="slider" type="range" min="0" max="{newest}" value="{newest}" aria-label="Moment of the run">'
         f'<output id="readout" for="slider">{film.frames[-1].samples:,} samples</output></div>'
         '<p class="hint"><kbd>←</kbd> <kbd>→</kbd> step through it. '
-        "A click into a curve below jumps to that moment.</p>"
-    )
-
-
-def neighbours_section(found: Neighbours | str, spec: ImageSpec) -> str:
-    """Each fake beside its nearest training image; a text says why there are none."""
-    title = '<section aria-labelledby="near-title"><h2 id="near-title">New, or copied?</h2>'
-    if isinstance(found, str):
-        return f"{title}{missing(found)}</section>"
-    limit = found.baseline.min() if len(found.baseline) else 0.0
-    near = found.distances < limit if len(found.baseline) else found.distances == 0
-    pairs = "".join(pair(found, index, bool(near[index]), spec) for index in range(len(found.fakes)))
-    return f'{title}{neighbours_text(found, near)}{KEY}<ul class="pairs">{pairs}</ul></section>'
-
-
-def neighbours_text(found: Neighbours, near: np.ndarray) -> str:
-    """What the distances say, and what they cannot say."""
-    part = (
-        f"All {found.total:,}" if found.searched == found.total else f"A random {found.searched:,} of {found.total:,}"
-    )
-    text = (
-        "Each fake and the training image that differs least from it, pixel by pixel: a generator that copies shows the "
-        f"same picture twice. {part} training images were searched."
-    )
-    findings = ""
-    count, typical = len(found.fakes), float(np.median(found.distances))
-    if len(found.baseline):
-        usual, least = float(np.median(found.baseline)), float(found.baseline.min())
-        findings += (
-            f"A real image is typically {human(usual)} away from the nearest other real image (the median over "
-            f"{len(found.baseline)} of them), these fakes {human(typical)} from theirs. "
-        )
-        findings += (
-            f"{near.sum()} of {count} lie closer than the closest of those real pairs ({human(least)}): they are marked. "
-            if near.any()
-            else f"None lies closer than the closest of those real pairs ({human(least)}): no sign of copying in these. "
-        )
-    return f'<p class="lede">{text}</p><p class="finding">{findings}{variety(found)}</p>'
-
-
-def variety(found: Neighbours) -> str:
-    """Whether the fakes differ from one another as real images do."""
-    if not found.real_spread or len(found.fakes) < 2:
-        return ""
-    ratio = found.fake_spread / found.real_spread
-    told = "further apart than real images, as noise is"
-    if ratio < 0.5:
-        told = "much more alike than real images, a sign of mode collapse"
-    elif ratio < 0.85:
-        told = "more alike than real images"
-    elif ratio < 1.2:
-        told = "about as varied as real images"
-    return (
-        f"Two of these fakes differ by {human(found.fake_spread)} on average, two real images by "
-        f"{human(found.real_spread)}: the fakes are {told}."
-    )
-
-
-def pair(found: Neighbours, index: int, is_near: bool, spec: ImageSpec) -> str:
-    """One fake and, below it, its neighbour."""
-    pixel = ' class="pixel"' if max(spec.height, spec.width) <= 80 else ""
-    label = int(found.labels[index]) if found.labels is not None else -1
-    name = f", class {safe(spec.classes[label])}" if 0 <= label < spec.num_classes else ""
-    fake, real = (thumbnail_uri(picture(images[index])) for images in (found.fakes, found.real))
-    return (
-        f'<li class="pair"><img{pixel} src="{fake}" alt="Fake {index + 1}">'
-        f'<img{pixel} src="{real}" alt="Training image {found.indices[index]:,}{name}">'
-        f"<p><b>{human(float(found.distances[index]))}</b>{' <em>very close</em>' if is_near else ''}"
-        f"<span>no. {found.indices[index]:,}{name}</span></p></li>"
+        "A click into a curve below jumps to that moment.</p></div>"
     )
 
 
@@ -214,19 +139,19 @@ def card(index: int, chart: Chart) -> str:
     summary = f"{chart.title}. At the end: " + ", ".join(f"{line.label} {human(end)}" for line, end in ends)
     note = f'<p class="note">{safe(chart.note)}</p>' if chart.note else ""
     return (
-        f'<article class="chart" aria-labelledby="chart-{index}"><header><h3 id="chart-{index}">{safe(chart.title)}</h3>'
-        f'<span class="where">at the end</span></header><ul class="legend">{legend}</ul>'
-        f'<svg class="plot" role="img" tabindex="0" aria-label="{safe(summary)}"></svg>'
+        f'<article class="chart" aria-labelledby="chart-{index}">'
+        f'<header><h3 id="chart-{index}">{safe(chart.title)}</h3><span class="where">at the end</span></header>'
+        f'<ul class="legend">{legend}</ul><svg class="plot" role="img" tabindex="0" aria-label="{safe(summary)}"></svg>'
         f'<span class="hidden" aria-live="polite"></span><p>{safe(chart.reading)}</p>{note}</article>'
     )
 
 
-def commands(folder: str) -> str:
-    """How to go on, start from here, and make samples; `folder` is quoted for the shell."""
+def commands(folder: str, spec: Spec) -> str:
+    """How to make samples, go on, and start from here; `folder` is quoted for the shell."""
     entries = [
         (
             "Make new samples",
-            "A grid of 64; the seed decides which.",
+            "64 of them in one picture; the seed decides which.",
             f"organza generate {folder} --count 64 --seed 0 --out samples.png",
         ),
         (
@@ -245,6 +170,8 @@ def commands(folder: str) -> str:
             f"organza finetune {folder} --data ./my-images",
         ),
     ]
+    if not isinstance(spec, ImageSpec):
+        del entries[1]
     return "".join(
         f'<div class="command"><h3>{title}</h3><p>{told}</p><div class="code"><code>{words(line)}</code>'
         f'<button class="copy" type="button" aria-label="Copy: {title}">Copy</button></div></div>'
@@ -263,7 +190,8 @@ def config_tables(config: dict[str, Any]) -> str:
     fields, options = (part if isinstance(part, dict) else {} for part in (recipe.get("fields"), data.get("options")))
     groups: list[tuple[str, dict[str, Any]]] = [
         ("Recipe", {"name": recipe.get("name"), "preset": recipe.get("preset"), **fields}),
-        ("Data", {"source": data.get("source"), **as_group(config, "spec"), **options}),
+        ("Data", {"source": data.get("source"), **options}),
+        ("One sample", as_group(config, "spec")),
         ("Run", as_group(config, "settings")),
         ("Versions", {**as_group(config, "versions"), "created": config.get("created")}),
     ]
@@ -290,6 +218,8 @@ def plain(value: object) -> str:
     """A value of run.json as people write it."""
     if value is None or isinstance(value, bool):
         return TEXT[value]
+    if isinstance(value, float):
+        return f"{value:,.6g}"
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
     if isinstance(value, (list, tuple)):

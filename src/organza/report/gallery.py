@@ -1,0 +1,90 @@
+"""The section on copies as HTML: each fake beside its nearest training image, and what the distances say."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from organza.data.spec import ImageSpec
+from organza.pictures import picture
+from organza.report.film import thumbnail_uri
+from organza.report.neighbours import Neighbours
+from organza.report.sections import missing, safe
+from organza.report.timeline import human
+
+KEY = (
+    '<p class="key"><b class="is-fake">Fake</b> <b class="is-real">Nearest training image</b> '
+    "<span>and the distance between them</span></p>"
+)
+
+
+def neighbours_section(found: Neighbours | str, spec: ImageSpec) -> str:
+    """Each fake beside its nearest training image; a text says why there are none."""
+    title = '<section aria-labelledby="near-title"><h2 id="near-title">New, or copied?</h2>'
+    if isinstance(found, str):
+        return f"{title}{missing(found)}</section>"
+    limit = found.baseline.min() if len(found.baseline) else 0.0
+    near = found.distances <= limit
+    pairs = "".join(pair(found, index, bool(near[index]), spec) for index in range(len(found.fakes)))
+    return f'{title}{neighbours_text(found, near)}{KEY}<ul class="pairs">{pairs}</ul></section>'
+
+
+def neighbours_text(found: Neighbours, near: np.ndarray) -> str:
+    """What the distances say, and what they cannot say."""
+    is_whole = found.searched == found.total
+    part = f"All {found.total:,}" if is_whole else f"A random {found.searched:,} of {found.total:,}"
+    text = (
+        "Each fake and the training image that differs least from it, pixel by pixel: a generator that copies shows "
+        f"the same picture twice. {part} training images were searched."
+    )
+    findings = ""
+    count, typical = len(found.fakes), float(np.median(found.distances))
+    if len(found.baseline):
+        usual, least = float(np.median(found.baseline)), float(found.baseline.min())
+        findings += (
+            f"A real image is typically {human(usual)} away from the nearest other real image (the median over "
+            f"{len(found.baseline)} of them), these fakes {human(typical)} from theirs. "
+        )
+        if near.any():
+            lie = "lies" if near.sum() == 1 else "lie"
+            findings += (
+                f"{near.sum()} of {count} {lie} at most as far as the closest of those real pairs ({human(least)})"
+            )
+            findings += " and are marked. " if near.sum() > 1 else " and is marked. "
+        else:
+            findings += (
+                f"None is as close as the closest of those real pairs ({human(least)}): no sign of copying, though "
+            )
+            findings += "copies that are shifted or mirrored would not show. "
+    return f'<p class="lede">{text}</p><p class="finding">{findings}{variety(found)}</p>'
+
+
+def variety(found: Neighbours) -> str:
+    """Whether the fakes differ from one another as real images do."""
+    if not found.real_spread or len(found.fakes) < 2:
+        return ""
+    ratio = found.fake_spread / found.real_spread
+    told = "further apart than real images, as noise is"
+    if ratio < 0.5:
+        told = "much more alike than real images, a sign of mode collapse"
+    elif ratio < 0.85:
+        told = "more alike than real images"
+    elif ratio < 1.2:
+        told = "about as varied as real images"
+    return (
+        f"Two of these fakes differ by {human(found.fake_spread)} on average, two real images by "
+        f"{human(found.real_spread)}: the fakes are {told}."
+    )
+
+
+def pair(found: Neighbours, index: int, is_near: bool, spec: ImageSpec) -> str:
+    """One fake and, below it, its neighbour."""
+    pixel = ' class="pixel"' if max(spec.height, spec.width) <= 80 else ""
+    label = int(found.labels[index]) if found.labels is not None else -1
+    name = f", class {safe(spec.classes[label])}" if 0 <= label < spec.num_classes else ""
+    fake, real = (thumbnail_uri(picture(images[index])) for images in (found.fakes, found.real))
+    return (
+        f'<li class="pair"><img{pixel} src="{fake}" alt="Fake {index + 1}">'
+        f'<img{pixel} src="{real}" alt="Training image {found.indices[index]:,}{name}">'
+        f"<p><b>{human(float(found.distances[index]))}</b>{' <em>very close</em>' if is_near else ''}"
+        f"<span>no. {found.indices[index]:,}{name}</span></p></li>"
+    )
