@@ -193,8 +193,6 @@ def carry_out(
         first = next(source.batches(recipe.batch, seed=settings.seed, device=device))
         compile_game(game, first, clock)
     saver = Checkpoints(run.checkpoints, source, keep=settings.keep)
-    if newest is None:
-        saver(Report(clock, {}, {}, game))
 
     def recover() -> Clock:
         path = checkpoint.newest(run.checkpoints)
@@ -205,7 +203,9 @@ def carry_out(
     with ExitStack() as stack:
         own: list[Hook] = []
         if distributed.is_main():
-            own = main_hooks(run, source, settings, budget, clock, stack)
+            own = main_hooks(run, source, settings, budget, clock, saver, stack)
+        if newest is None:
+            saver(Report(clock, {}, {}, game))
         clock, stop = play(
             game,
             lambda start: source.batches(
@@ -229,12 +229,19 @@ def carry_out(
 
 
 def main_hooks(
-    run: Run, source: Source, settings: RunSettings, budget: Budget, clock: Clock, stack: ExitStack
+    run: Run,
+    source: Source,
+    settings: RunSettings,
+    budget: Budget,
+    clock: Clock,
+    saver: Checkpoints,
+    stack: ExitStack,
 ) -> list[Hook]:
     """What only the first rank does: record, show, draw."""
     recorder = Recorder(run.folder / "metrics.jsonl", every=settings.log_every, epoch_size=len(source))
     console = stack.enter_context(Console(title=f"{run.folder}", budget=budget, start=clock))
     recorder.listeners.append(console.show)
+    saver.listeners.append(recorder.note_distance)
     stack.callback(recorder.finish)
     samples = Samples(run.folder, source)
     return [recorder, every(settings.sample_every, samples)]

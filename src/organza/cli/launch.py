@@ -24,7 +24,8 @@ def launch(devices: int, args: list[str]) -> int:
     from torch.distributed.run import get_args_parser, run
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
-    torchrun = ["--standalone", "--nproc-per-node", str(devices), "--log-level", "ERROR", "-m", "organza", *args]
+    os.environ.setdefault("LOGLEVEL", "CRITICAL")  # the launcher's own log tells nothing that is not said below
+    torchrun = ["--standalone", "--nproc-per-node", str(devices), "-m", "--", "organza", *args]
     try:
         run(get_args_parser().parse_args(torchrun))
     except SignalException as error:

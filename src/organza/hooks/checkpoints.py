@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import final
 
@@ -26,6 +27,7 @@ class Checkpoints:
     def __init__(self, folder: Path, source: Source, *, keep: int) -> None:
         self.folder, self.source, self.keep = folder, source, keep
         self.saved_at: int | None = None
+        self.listeners: list[Callable[[float], None]] = []
 
     def __call__(self, report: Report) -> None:
         """Save, unless this very moment is saved already."""
@@ -33,7 +35,10 @@ class Checkpoints:
             return
         distributed.broadcast_buffers(report.game.modules())
         if distributed.is_main():
-            checkpoint.save(self.folder, report.game, report.clock, keep=self.keep, score=self.score(report))
+            score = self.score(report)
+            for listener in self.listeners:
+                listener(score)
+            checkpoint.save(self.folder, report.game, report.clock, keep=self.keep, score=score)
         self.saved_at = report.clock.samples
 
     def score(self, report: Report) -> float:

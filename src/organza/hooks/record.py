@@ -32,6 +32,7 @@ class Recorder:
         self.scores: dict[str, list[Tensor]] = defaultdict(list)
         self.failed: str | None = None
         self.newest: Report | None = None
+        self.distance: float | None = None
         self.last_row = self.read_last_row()
         self.since, self.from_samples = time.monotonic(), int(self.last_row.get("samples", 0))
 
@@ -55,9 +56,13 @@ class Recorder:
         if report.clock.samples // self.every > self.from_samples // self.every or report.failed:
             self.flush(report)
 
+    def note_distance(self, distance: float) -> None:
+        """Put a measured distance to real data into the next row."""
+        self.distance = distance
+
     def finish(self) -> None:
         """Write what was collected since the last row."""
-        if self.terms and self.newest is not None:
+        if (self.terms or self.distance is not None) and self.newest is not None:
             self.flush(self.newest)
 
     def flush(self, report: Report) -> None:
@@ -76,6 +81,8 @@ class Recorder:
         row |= self.read_scores()
         for name, player in report.game.players.items():
             row[f"lr/{name}"] = player.optimizer.param_groups[0]["lr"]
+        if self.distance is not None:
+            row["distance"] = self.distance
         if self.failed:
             row["failed"] = self.failed
         try:
@@ -87,6 +94,7 @@ class Recorder:
             listener(row)
         self.terms.clear()
         self.scores.clear()
+        self.distance = None
         self.failed, self.last_row, self.since, self.from_samples = None, row, now, clock.samples
 
     def read_scores(self) -> Row:

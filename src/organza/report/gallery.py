@@ -44,17 +44,12 @@ def neighbours_text(found: Neighbours, near: np.ndarray) -> str:
             f"A real image is typically {human(usual)} away from the nearest other real image (the median over "
             f"{len(found.baseline)} of them), these fakes {human(typical)} from theirs. "
         )
+        closest = f"as close as the closest of those real pairs ({human(least)})"
         if near.any():
-            lie = "lies" if near.sum() == 1 else "lie"
-            findings += (
-                f"{near.sum()} of {count} {lie} at most as far as the closest of those real pairs ({human(least)})"
-            )
-            findings += " and are marked. " if near.sum() > 1 else " and is marked. "
+            marked = "is marked: it is" if near.sum() == 1 else "are marked: they are"
+            findings += f"{near.sum()} of {count} {marked} {closest}, or closer. "
         else:
-            findings += (
-                f"None is as close as the closest of those real pairs ({human(least)}): no sign of copying, though "
-            )
-            findings += "copies that are shifted or mirrored would not show. "
+            findings += f"None is {closest}: no sign of copying, though shifted or mirrored copies would not show. "
     return f'<p class="lede">{text}</p><p class="finding">{findings}{variety(found)}</p>'
 
 
@@ -65,7 +60,7 @@ def variety(found: Neighbours) -> str:
     ratio = found.fake_spread / found.real_spread
     told = "further apart than real images, as noise is"
     if ratio < 0.5:
-        told = "much more alike than real images, a sign of mode collapse"
+        told = "much more alike than real images: a sign of mode collapse, or of a generator that has hardly learned"
     elif ratio < 0.85:
         told = "more alike than real images"
     elif ratio < 1.2:

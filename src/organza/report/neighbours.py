@@ -47,6 +47,12 @@ class Neighbours:
     real_spread: float
     """Mean distance between two random real images."""
 
+    @property
+    def remoteness(self) -> float | None:
+        """How many times as far the fakes are from the data as real images are from one another, by medians."""
+        usual = float(np.median(self.baseline)) if len(self.baseline) else 0.0
+        return float(np.median(self.distances)) / usual if usual > 0 else None
+
 
 def find_neighbours(fakes: Batch, source: Source, spec: ImageSpec, *, seconds: float = 1.6) -> Neighbours:
     """Compare the first fakes with the training set, or with a random part of it if it is too large.

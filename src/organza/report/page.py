@@ -21,8 +21,11 @@ from organza.report.film import Film, picture_uri, read_film
 from organza.report.gallery import neighbours_section
 from organza.report.neighbours import Neighbours, find_neighbours
 from organza.report.objective import objective_of
-from organza.report.timeline import Row, last, number, timeline
+from organza.report.timeline import Row, human, last, number, timeline
 from organza.report.verdict import judge, judge_distance
+
+MOST_REMOTE = 1.5
+"""So many times the usual distance between real images is plainly not close to the data (our threshold)."""
 
 
 def write_report(
@@ -47,20 +50,22 @@ def write_report(
     course = timeline(rows)
     objective = objective_of(config, course)
     verdict, curves = judge(course, objective), charts(course, objective)
+    found = compare(fakes, source, spec) if isinstance(spec, ImageSpec) else None
+    far = remote(found)
     film = read_film(folder / "samples")
     name = heading(config, folder)
     slots = {
         "version": __version__,
         "title": sections.safe(f"{name} · organza"),
         "heading": sections.safe(name),
-        "tone": verdict.tone,
+        "tone": "watch" if far and verdict.tone == "calm" else verdict.tone,
         "headline": sections.safe(verdict.headline),
         "reason": sections.safe(verdict.reason),
-        "remarks": remarks(course),
+        "remarks": remarks(course, far),
         "facts": sections.facts(course),
         "notices": sections.notices(rows),
         "film": sections.film_section(film, picture_uri(folder / "real.png"), spec),
-        "neighbours": neighbours(fakes, source, spec),
+        "neighbours": neighbours_section(found, spec) if found is not None and isinstance(spec, ImageSpec) else "",
         "curves": sections.curves(curves),
         "commands": sections.commands(shell_path(folder), spec),
         "config": sections.config_tables(config),
@@ -69,7 +74,7 @@ def write_report(
         "css": part("page.css"),
         "js": part("page.js"),
     }
-    page = re.sub(r"\{\{(\w+)\}\}", lambda found: slots[found[1]], part("page.html"))
+    page = re.sub(r"\{\{(\w+)\}\}", lambda slot: slots[slot[1]], part("page.html"))
     path = folder / "report.html"
     save_aside(path, lambda aside: aside.write_bytes(page.encode("utf-8", "replace")))
     return path
@@ -89,9 +94,9 @@ def heading(config: dict[str, Any], folder: Path) -> str:
     return f"{recipe['name']}{preset}" + (f" on {data['source']}" if data.get("source") else "")
 
 
-def remarks(course: Sequence[Row]) -> str:
+def remarks(course: Sequence[Row], far: str) -> str:
     """What else the numbers say, and what they do not."""
-    lines = [judge_distance(course)]
+    lines = [judge_distance(course), far]
     progress = last(course, "progress")
     if progress is not None and progress < 0.95:
         lines.append(f"The numbers cover {progress:.0%} of the run's budget.")
@@ -101,11 +106,13 @@ def remarks(course: Sequence[Row]) -> str:
     return f'<p class="remark">{sections.safe(text)}</p>' if text else ""
 
 
-def neighbours(fakes: Batch | None, source: Source | None, spec: Spec) -> str:
-    """The section on copies; none for points."""
-    if not isinstance(spec, ImageSpec):
+def remote(found: Neighbours | str | None) -> str:
+    """A sentence if the fakes are plainly far from the data; else empty."""
+    times = found.remoteness if isinstance(found, Neighbours) else None
+    if times is None or times <= MOST_REMOTE:
         return ""
-    return neighbours_section(compare(fakes, source, spec), spec)
+    ratio = human(times, digits=2)
+    return f"The fakes are not close to the data yet: {ratio} times as far as real images from one another."
 
 
 def compare(fakes: Batch | None, source: Source | None, spec: ImageSpec) -> Neighbours | str:

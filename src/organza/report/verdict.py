@@ -57,6 +57,9 @@ def judge_accuracy(rows: Sequence[Row], objective: Objective) -> Verdict:
         return Verdict(f"The critic calls nearly everything {side}", f"{told}; its scores have drifted", "watch")
     if critic_is_idle(rows):
         return Verdict("The critic has stopped learning", f"{told}, and its gradient is zero", "alarm")
+    if abs(real - fake) > 0.3:
+        told = f"it knows {'real samples' if real > fake else 'fakes'} far better than the others; {told}"
+        return Verdict("The critic is one-sided", told, "watch")
     return Verdict("The game is in balance", f"the critic is often unsure; {told}", "calm")
 
 
