@@ -16,11 +16,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-from digit_classifier import confidence, load_classifier
+import torch
+from digit_classifier import confidence, load_classifier, load_mnist
 
 import organza
-from organza.data import DataOptions, open_source
 
 COMMANDS = {"default": [], "unconditional": ["dcgan", "--conditional", "no", "--minutes", "10"]}
 
@@ -34,8 +33,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/organza/digit_classifier.safetensors")
     options = parser.parse_args()
     model = load_classifier(options.cache)
-    real = open_source("mnist", DataOptions(split="test")).read(np.arange(10_000))["image"].numpy()[:, 0]
-    floor = float((confidence(model, real)[0] > 0.9).mean())
+    floor = float((confidence(model, load_mnist("test")[0])[0] > 0.9).float().mean())
     print(f"real test digits recognised with confidence > 0.9: {floor:.4f}\n")
     rows = ["| run | seconds from prompt to report | samples seen | share of real | classes |", "|---|---|---|---|---|"]
     runs = [(run, float("nan")) for run in options.runs]
@@ -47,10 +45,10 @@ def main() -> None:
         runs.append((folder, time.monotonic() - began))
     for folder, seconds in runs:
         run = organza.open(folder)
-        sure, found = confidence(model, run.generate(10_000, seed=12345)[..., 0])
-        shares = np.bincount(found, minlength=10) / len(found)
+        sure, found = confidence(model, torch.from_numpy(run.generate(10_000, seed=12345)[..., 0]))
+        shares = found.bincount(minlength=10) / len(found)
         rows.append(
-            f"| {folder.name} | {seconds:.1f} | {run.rows()[-1]['samples']:,} | {(sure > 0.9).mean() / floor:.4f} "
+            f"| {folder.name} | {seconds:.1f} | {run.rows()[-1]['samples']:,} | {(sure > 0.9).float().mean() / floor:.4f} "
             f"| {shares.min():.1%} to {shares.max():.1%} |"
         )
     print("\n".join(rows))

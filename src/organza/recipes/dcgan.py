@@ -37,7 +37,7 @@ class DCGAN(Recipe):
 
     latent: int = 64
     """Length of the latent vector z ~ N(0, I)."""
-    width: int = 16
+    width: int = 24
     """Channels of the largest map; doubled at each halving of the size, up to 8 times. Hidden units for points."""
     conditional: Literal["auto", "yes", "no"] = "auto"
     """Whether the generator takes labels and the critic judges sample and label together; auto: if there are any."""
@@ -63,9 +63,9 @@ class DCGAN(Recipe):
     """Norm of the critic's hidden layers; batch would couple samples and does not go with penalties."""
     init: Init = "he"
     """How weights are drawn at the start."""
-    generator_lr: float = 4e-3
+    generator_lr: float = 6e-3
     """Adam step size of the generator at the start."""
-    critic_lr: float = 4e-3
+    critic_lr: float = 6e-3
     """Adam step size of the critic at the start."""
     final_rate: float = 0.05
     """Share of the step sizes that is left at the end, after half a cosine over the budget; 1: constant."""
