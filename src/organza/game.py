@@ -261,6 +261,19 @@ def every(samples: int, hook: Hook) -> Hook:
     return called
 
 
+def spaced(count: int, hook: Hook) -> Hook:
+    """Call `hook` `count` times over the budget, at even shares of it."""
+    last: list[int] = []
+
+    def called(report: Report) -> Stop | None:
+        part = int(report.clock.progress * count)
+        is_due = bool(last) and part > last[0]
+        last[:] = [part]
+        return hook(report) if is_due else None
+
+    return called
+
+
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[nn.Module]:
     """The network in evaluation mode and without gradients, and then as it was."""

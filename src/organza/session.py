@@ -13,7 +13,7 @@ from organza import checkpoint, devices, distributed
 from organza.data import DataOptions, open_source
 from organza.data.source import Source
 from organza.errors import CheckpointError, DivergedError, UsageError
-from organza.game import Clock, Game, Hook, Report, Stop, every
+from organza.game import Clock, Game, Hook, Report, Stop, every, spaced
 from organza.hooks.checkpoints import Checkpoints
 from organza.hooks.console import Console, say
 from organza.hooks.record import Recorder
@@ -203,7 +203,7 @@ def carry_out(
     with ExitStack() as stack:
         own: list[Hook] = []
         if distributed.is_main():
-            own = main_hooks(run, source, settings, budget, clock, saver, stack)
+            own = main_hooks(run, source, game, settings, budget, clock, saver, stack)
         if newest is None:
             saver(Report(clock, {}, {}, game))
         clock, stop = play(
@@ -231,6 +231,7 @@ def carry_out(
 def main_hooks(
     run: Run,
     source: Source,
+    game: Game,
     settings: RunSettings,
     budget: Budget,
     clock: Clock,
@@ -244,7 +245,9 @@ def main_hooks(
     saver.listeners.append(recorder.note_distance)
     stack.callback(recorder.finish)
     samples = Samples(run.folder, source)
-    return [recorder, every(settings.sample_every, samples)]
+    if clock.samples == 0:
+        samples(Report(clock, {}, {}, game))
+    return [recorder, every(settings.sample_every, samples) if settings.sample_every else spaced(40, samples)]
 
 
 def pause(samples: int | None) -> Hook:

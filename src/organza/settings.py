@@ -9,7 +9,7 @@ from typing import Literal, final
 from organza.errors import UsageError
 
 DEFAULT_RECIPE = "dcgan"
-DEFAULT_MINUTES = 1.6
+DEFAULT_MINUTES = 1.75
 """Budget of plain `organza train`: with start-up and the report it ends within two minutes."""
 
 
@@ -28,12 +28,12 @@ class RunSettings:
     """Determines the initial weights, the order of the data and all noise."""
     run: Path | None = None
     """Run folder; by default runs/NNNN-recipe-data below the current folder."""
-    checkpoint_every: int = 100_000
+    checkpoint_every: int = 50_000
     """Samples between checkpoints; one more is written at the end."""
     keep: int = 2
     """How many of the newest checkpoints remain; the best one remains as well."""
-    sample_every: int = 20_000
-    """Samples between sample grids."""
+    sample_every: int | None = None
+    """Samples between sample grids; default: 40 grids over the run."""
     log_every: int = 2_000
     """Samples between rows of metrics.jsonl."""
     pause_at: int | None = None

@@ -193,5 +193,17 @@ PRESETS = {
         halflife=0.0,
         batch=128,
     ),
+    "toy": DCGAN(
+        conditional="no",
+        latent=2,
+        width=16,
+        batch=128,
+        r1=0.001,
+        r2=0.001,
+        betas=(0.5, 0.99),
+        init="he",
+        generator_lr=2e-3,
+        critic_lr=2e-3,
+    ),
     "tiny": DCGAN(latent=8, width=4, batch=16, length=1),
 }
