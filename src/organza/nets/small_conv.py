@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, fold
 
 from organza.data.spec import ImageSpec
+from organza.nets.fast_conv import Doubling, FewChannels
 from organza.nets.layers import Norm, normed
 from organza.nets.mlp import Reshape
 
@@ -23,24 +22,6 @@ class Crop(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H', W') to (N, C, H, W)."""
         return x[..., : self.height, : self.width]
-
-
-class FewChannels(nn.Conv2d):
-    """A convolution of stride 1 to a few channels, with "same" padding.
-
-    On a CPU it is computed as a 1x1 convolution to all taps at once and a fold: the same sums, six times as fast for
-    128 to 1 channels, since the usual kernels are made for many output channels.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, out, H, W)."""
-        if input.device.type != "cpu" or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
-            return super().forward(input)
-        height, width = self.weight.shape[2:]
-        taps = self.weight.flip(2, 3).permute(0, 2, 3, 1).reshape(-1, self.in_channels, 1, 1)
-        columns = conv2d(input, taps).flatten(2)
-        y = fold(columns, input.shape[2:], (height, width), padding=(height // 2, width // 2))
-        return y if self.bias is None else y + self.bias[:, None, None]
 
 
 def small_generator(
@@ -59,10 +40,10 @@ def small_generator(
         Reshape(channels, rows, columns),
     ]
     for width in widths:
-        up = nn.ConvTranspose2d(channels, width, 5, stride=2, padding=2, output_padding=1)
+        up = Doubling(channels, width)
         layers += [*normed(up, width, norm=norm, axes=2), activation()]
         channels = width
-    layers += [FewChannels(channels, data.channels, 7, padding=3), Crop(data.height, data.width)]
+    layers += [FewChannels(channels, data.channels, 7), Crop(data.height, data.width)]
     return nn.Sequential(*layers)
 
 
