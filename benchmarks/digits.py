@@ -47,8 +47,9 @@ def main() -> None:
         run = organza.open(folder)
         sure, found = confidence(model, torch.from_numpy(run.generate(10_000, seed=12345)[..., 0]))
         shares = found.bincount(minlength=10) / len(found)
+        share = (sure > 0.9).float().mean() / floor
         rows.append(
-            f"| {folder.name} | {seconds:.1f} | {run.rows()[-1]['samples']:,} | {(sure > 0.9).float().mean() / floor:.4f} "
+            f"| {folder.name} | {seconds:.1f} | {run.rows()[-1]['samples']:,} | {share:.4f} "
             f"| {shares.min():.1%} to {shares.max():.1%} |"
         )
     print("\n".join(rows))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -24,15 +25,17 @@ from organza.trainer import Budget, train
 
 def bare_loop(game: Game, images: torch.Tensor, batch: int) -> Callable[[int], None]:
     """What one would write by hand: draw, loss, backward, step; no seeds, no guard, no averages, no hooks."""
+    count = itertools.count()
 
     def run(steps: int) -> None:
         for _ in range(steps):
+            clock = Clock(step=next(count))
             real = images[torch.randint(len(images), (batch,))].float().mul_(2 / 255).sub_(1)
             for turn in game.turns:
                 for name, player in game.players.items():
                     player.network.requires_grad_(turn.player is game.players[name])
                 turn.player.optimizer.zero_grad()
-                turn.loss({"image": real} | game.draw(batch), Clock()).total.backward()
+                turn.loss({"image": real} | game.draw(batch), clock).total.backward()
                 turn.player.optimizer.step()
 
     return run

@@ -18,13 +18,13 @@ import organza
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--run", type=Path, help="run folder to keep; default: a temporary one")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
+        run = options.run or Path(folder) / "run"
         arguments = ["dcgan", "--r1", "0.1", "--r2", "0.1", "--conditional", "no", "--minutes", str(options.minutes)]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "organza", "train", *arguments, "--run", str(run)], stdout=subprocess.DEVNULL
-        )
+        command = [sys.executable, "-m", "organza", "train", *arguments, "--run", str(run)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         assert status == 0
         rows = organza.open(run).rows()

@@ -22,7 +22,7 @@ from organza.data import idx
 
 HERE = Path(__file__).parent
 IMAGES = Path(idx.__file__).parent / "mnist" / "train-images-idx3-ubyte.gz"
-STEPS = 24
+STEPS = 14
 
 
 def textbook(program: str) -> float:

@@ -70,7 +70,11 @@ def test_a_signal_in_any_phase_saves_and_the_run_goes_on_bit_for_bit(
     assert stopped is not None
     assert int(stopped.name) < int(length[1])
     resumed = subprocess.run(
-        [sys.executable, "-m", "organza", "resume", str(folder)], capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "organza", "resume", str(folder)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert resumed.returncode == 0, resumed.stderr
     whole = start(tmp_path / "whole", *length)

@@ -29,19 +29,13 @@ def test_a_divergence_is_rolled_back_and_then_explained(tmp_path: Path) -> None:
     assert all(torch.isfinite(p).all() for player in game.players.values() for p in player.network.parameters())
 
 
-def test_poisoned_samples_are_skipped_and_the_run_ends_healthy(tmp_path: Path) -> None:
+def test_poisoned_samples_are_refused_before_training(tmp_path: Path) -> None:
     images = np.random.default_rng(0).uniform(-1, 1, size=(64, 8, 8, 1)).astype(np.float32)
     images[5] = np.nan
     np.savez(tmp_path / "poison.npz", images=images)
-    source = tmp_path / "poison.npz"
-    try:
-        run = organza.train("vanilla:tiny", data=str(source), run=tmp_path / "run", settings=TINY)
-    except DataError as error:  # found before training is as good
-        assert "poison" in str(error)
-        return
-    weights = [p for player in run.game().players.values() for p in player.network.parameters()]
-    assert all(torch.isfinite(weight).all() for weight in weights)
-    assert any("failed" in row for row in run.rows())
+    with pytest.raises(DataError, match="nan"):
+        organza.train("vanilla:tiny", data=str(tmp_path / "poison.npz"), run=tmp_path / "run", settings=TINY)
+    assert not (tmp_path / "run").exists()
 
 
 def test_hooks_of_the_users_own_see_every_step(tmp_path: Path) -> None:
@@ -127,3 +121,50 @@ def test_a_run_is_micro_batched_with_the_same_result(tmp_path: Path) -> None:
         run = organza.train("vanilla:tiny", data="ring8", run=tmp_path / str(micro_batch), settings=settings)
         made.append(run.generate(50))
     np.testing.assert_allclose(*made, rtol=1e-3, atol=1e-4)
+
+
+def test_checkpoints_that_cannot_be_read_are_never_overwritten(tmp_path: Path) -> None:
+    settings = RunSettings(samples=640, device="cpu", pause_at=320, log_every=64)
+    run = organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=settings)
+    rows = run.rows()
+    for path in checkpoint.listed(run.checkpoints):
+        (path / "players.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="none that organza"):
+        organza.resume(run)
+    assert run.rows() == rows
+
+
+def test_resume_keeps_the_runs_own_seed_and_budget(tmp_path: Path) -> None:
+    settings = RunSettings(samples=640, seed=3, device="cpu")
+    whole = organza.train("vanilla:tiny", data="ring8", run=tmp_path / "whole", settings=settings)
+    paused = RunSettings(samples=640, seed=3, device="cpu", pause_at=160)
+    run = organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=paused)
+    organza.resume(run, settings=RunSettings(device="cpu"))
+    np.testing.assert_array_equal(run.generate(9), whole.generate(9))
+
+
+def test_class_names_never_lead_out_of_the_folder(tmp_path: Path) -> None:
+    images = np.zeros((20, 8, 8, 1), dtype=np.uint8)
+    labels = np.array(["T-shirt/top", "../evil"] * 10)
+    np.savez(tmp_path / "set.npz", images=images, labels=labels)
+    run = organza.train("dcgan:tiny", data=str(tmp_path / "set.npz"), run=tmp_path / "run", settings=TINY)
+    from organza.generate import generate, write
+
+    write(run, generate(run, 20), tmp_path / "made" / "here", seed=0)
+    assert len(list((tmp_path / "made" / "here").glob("*/*.png"))) == 20
+    assert not (tmp_path / "made" / "evil").exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "fields", "message"),
+    [
+        ("dcgan", {"smooth": 0.1}, "no label smoothing"),
+        ("dcgan", {"penalty_every": 0}, "above 0"),
+        ("vanilla", {"dropout": 0.5}, "no dropout"),
+        ("vanilla:conv", {"dropout": 2.0}, "share from 0 to 1"),
+        ("vanilla", {"critic_repeats": 0}, "above 0"),
+    ],
+)
+def test_fields_that_make_no_sense_together_are_refused(recipe: str, fields: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        find(recipe, **fields)

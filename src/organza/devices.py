@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
 import torch
 
@@ -47,6 +48,12 @@ def choose(device: str) -> str:
         raise UsageError(f"unknown device {device!r}; known: auto, cpu, cuda, cuda:N, mps")
     if not available[kind]:
         raise UsageError(f"this torch ({torch.__version__}) finds no {kind} device; run with --device auto or cpu")
+    index = device.partition(":")[2]
+    if index and (not index.isdigit() or int(index) >= torch.cuda.device_count() or "RANK" in os.environ):
+        raise UsageError(
+            f"there is no device {device!r} here: {torch.cuda.device_count()} GPUs, and each rank takes its own; run "
+            "with --device cuda"
+        )
     return device
 
 
@@ -56,5 +63,5 @@ def precision(choice: str, device: str) -> torch.dtype:
         return torch.float32
     if choice == "bf16":
         return torch.bfloat16
-    has_fast_bf16 = device.startswith("cuda") and torch.cuda.get_device_capability()[0] >= 8
+    has_fast_bf16 = device.startswith("cuda") and torch.cuda.get_device_capability(device)[0] >= 8
     return torch.bfloat16 if has_fast_bf16 else torch.float32

@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from organza.errors import DistributedError
+from organza.errors import DistributedError, UsageError
 
 
 def rank() -> int:
@@ -40,7 +40,12 @@ def start(device: str, *, timeout_s: float = 600) -> None:
     if "RANK" not in os.environ or dist.is_initialized():
         return
     if device.startswith("cuda"):
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        if local >= torch.cuda.device_count():
+            raise UsageError(
+                f"process {local + 1} of this machine finds no GPU of its own ({torch.cuda.device_count()})"
+            )
+        torch.cuda.set_device(local)
     backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
     with naming_the_phase("joining the other ranks"):
         dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
@@ -100,7 +105,8 @@ def main_first() -> Iterator[None]:
             dist.barrier()
     yield
     if world() > 1 and is_main():
-        dist.barrier()
+        with naming_the_phase("opening the data"):
+            dist.barrier()
 
 
 def agree(values: Sequence[float]) -> list[float]:

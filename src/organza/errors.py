@@ -6,8 +6,7 @@ OrganzaError            every error that organza raises on purpose; the command 
 ├── CheckpointError     a run folder or checkpoint that is missing, damaged or of another configuration
 ├── StorageError        the disk is full or the folder cannot be written: free space or choose another folder
 ├── DistributedError    another rank died or cannot be reached
-├── DivergedError       training met non-finite numbers and could not recover
-└── MissingExtraError   an optional dependency is not installed; the message holds the pip command
+└── DivergedError       training met non-finite numbers and could not recover
 """
 
 
@@ -37,15 +36,3 @@ class DistributedError(OrganzaError):
 
 class DivergedError(OrganzaError):
     """Training met non-finite numbers and could not recover."""
-
-
-class MissingExtraError(OrganzaError):
-    """An optional dependency is not installed."""
-
-
-def require_extra(module: str, extra: str) -> None:
-    """Fail with the exact pip command unless `module` can be imported."""
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        raise MissingExtraError(f'This needs {module}, which is not installed. Run: pip install "organza[{extra}]"')

@@ -204,6 +204,11 @@ class Game:
         parts = [part for module in self.modules() for part in module.modules()]
         return [part for part in parts if any(True for _ in part.buffers(recurse=False))]
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the generator takes labels."""
+        return "label" in self.generate(Request(1))
+
     def buffers(self) -> list[Tensor]:
         """Every buffer of every module, as it is now."""
         return [buffer for part in self.buffered for buffer in part.buffers(recurse=False)]

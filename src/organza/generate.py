@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -38,25 +39,25 @@ def generate(
     checkpoint: Path | None = None,
 ) -> Generated:
     """New samples from a run. Arguments as for `Run.generate`; `checkpoint`: another than the newest."""
-    if count < 1:
-        raise UsageError(f"--count must be at least 1; got {count}")
+    check_request(count, seed)
     game = run.game(path=checkpoint, device=device)
     labels = None
     if label is not None:
-        labels = torch.full((count,), class_index(run.spec, label, is_conditional(run)))
+        labels = torch.full((count,), class_index(run.spec, label, game.is_conditional))
     made = game.generate(Request(count, seed=seed, labels=labels, truncation=truncation))
     return stored(made, run.spec)
+
+
+def check_request(count: int, seed: int) -> None:
+    """Refuse numbers that make no sense."""
+    if count < 1 or seed < 0:
+        raise UsageError(f"--count must be at least 1 and --seed at least 0; got {count} and {seed}")
 
 
 def stored(made: dict[str, torch.Tensor], spec: Spec) -> Generated:
     """Network output to what is kept in files."""
     samples = encode(made[spec.key], spec) if isinstance(spec, ImageSpec) else made[spec.key].cpu().numpy()
     return Generated(samples, made["label"].cpu().numpy() if "label" in made else None)
-
-
-def is_conditional(run: Run) -> bool:
-    """Whether the generator takes labels."""
-    return "label" in run.recipe.build(run.spec).generate(Request(1))
 
 
 def class_index(spec: Spec, label: str | int, conditional: bool) -> int:
@@ -105,12 +106,22 @@ def write(run: Run, made: Generated, out: Path, *, seed: int, mark: bool = True)
 def write_folder(made: Generated, out: Path, spec: Spec, *, metadata: dict[str, str], mark: bool) -> str:
     """One PNG each; classes get sub-folders, so that the folder can be trained on again."""
     out.mkdir(exist_ok=True)
+    names = folder_names(spec.classes)
     for index, image in enumerate(made.samples):
-        folder = out if made.labels is None else out / spec.classes[made.labels[index]]
+        folder = out if made.labels is None else out / names[made.labels[index]]
         folder.mkdir(exist_ok=True)
         path = folder / f"{index:06d}.png"
         pictures.save_png(pictures.picture(image), path, metadata=metadata | {"Index": str(index)}, mark=mark)
     return f"{len(made.samples)} files in {out}"
+
+
+def folder_names(classes: tuple[str, ...]) -> list[str]:
+    """A name for the folder of each class: without path separators, and no two alike."""
+    names: list[str] = []
+    for index, name in enumerate(classes):
+        safe = re.sub(r"[^\w .-]+", "-", name).strip(". ") or str(index)
+        names.append(f"{safe}-{index}" if safe in names else safe)
+    return names
 
 
 def interpolate(
@@ -121,6 +132,8 @@ def interpolate(
     seed: int = 0,
     label: str | int | None = None,
     frames: int = 16,
+    truncation: float = 1.0,
+    mark: bool = True,
     device: str = "cpu",
     checkpoint: Path | None = None,
 ) -> str:
@@ -128,12 +141,13 @@ def interpolate(
 
     Latents are interpolated on the sphere, where a Gaussian's mass is, so every frame is as typical as its ends.
     """
+    check_request(count, seed)
     game, spec = run.game(path=checkpoint, device=device), run.spec
     if not isinstance(spec, ImageSpec):
         raise UsageError("only images can be shown as a film; this run makes points")
-    conditional = is_conditional(run)
+    conditional = game.is_conditional
     probe = latent_size(run)
-    stops = [latents(Request(count, seed=seed + index), probe) for index in range(4)]
+    stops = [latents(Request(count, seed=seed + index, truncation=truncation), probe) for index in range(4)]
     classes = None
     if conditional:
         classes = torch.arange(count) % spec.num_classes
@@ -147,7 +161,7 @@ def interpolate(
             pages.append(pictures.grid(made.samples))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        pictures.save_gif(pages, out, fps=12)
+        pictures.save_gif(pages, out, fps=12, mark=mark)
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error}") from error
     return f"{len(pages)} frames in {out}"

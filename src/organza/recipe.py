@@ -17,6 +17,9 @@ from organza.data.spec import ImageSpec, Spec, VectorSpec
 from organza.errors import DataError, UsageError
 from organza.game import Game
 
+OWN = "organza_user_"
+"""Begins the names of modules that come from files of the user's own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(ABC):
@@ -32,6 +35,12 @@ class Recipe(ABC):
     """Real samples per step, over all ranks."""
     length: float = 20.0
     """Passes over the data when the run gives no budget."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "length", "latent", "width", "critic_repeats", "penalty_every", "generator_batch"):
+            value = getattr(self, name, 1)
+            if not 0 < value < float("inf"):
+                raise UsageError(f"{name} must be above 0; got {value}")
 
     @abstractmethod
     def build(self, data: Spec) -> Game:
@@ -89,6 +98,8 @@ def named(recipe: Recipe) -> Found:
     from organza.recipes import RECIPES
 
     kind = type(recipe)
+    if kind.__module__.startswith(OWN):
+        return Found(recipe, str(getattr(sys.modules[kind.__module__], "__file__", "")), None)
     name = next((name for name, known in RECIPES.items() if known is kind), f"{kind.__module__}:{kind.__name__}")
     return Found(recipe, name, None)
 
@@ -137,7 +148,7 @@ def import_file(path: Path) -> ModuleType:
     """Run the user's own Python file as a module."""
     if not path.is_file():
         raise UsageError(f"no recipe file {path}; write one with: organza eject dcgan")
-    name = f"organza_user_{path.stem}"
+    name = f"{OWN}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} is not a Python file")

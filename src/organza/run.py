@@ -18,6 +18,7 @@ import platform
 import re
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
@@ -27,6 +28,7 @@ import torch
 
 from organza import __version__, checkpoint
 from organza.data.options import DataOptions
+from organza.data.registry import SOURCES
 from organza.data.spec import SPECS, Spec
 from organza.errors import CheckpointError, StorageError
 from organza.game import Game
@@ -145,13 +147,23 @@ def open_run(folder: str | Path) -> Run:
         raise CheckpointError(f"{folder} is not a run folder: it holds no run.json{hint}") from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {folder / 'run.json'}: {error}") from error
-    if config.get("format", 0) > FORMAT:
+    known = config if isinstance(config, dict) else {}
+    if known.get("format", 0) > FORMAT:
         raise CheckpointError(f"{folder} was made by a newer organza (format {config['format']}); upgrade organza")
+    if not {"recipe", "data", "spec", "settings"} <= known.keys():
+        raise CheckpointError(f"{folder / 'run.json'} is not the description of a run")
     return Run(folder, config)
 
 
 def create_run(
-    *, found: Found, data: str, data_name: str, options: DataOptions, settings: RunSettings, spec: Spec
+    *,
+    found: Found,
+    data: str,
+    data_name: str,
+    options: DataOptions,
+    settings: RunSettings,
+    spec: Spec,
+    origin: Path | None = None,
 ) -> Run:
     """Make a run folder and write run.json into it, or take up the one that is there if it says the same.
 
@@ -160,6 +172,7 @@ def create_run(
         StorageError: The folder cannot be made.
     """
     config = describe(found=found, data=data, options=options, settings=settings, spec=spec)
+    config["origin"] = str(origin.resolve()) if origin else None
     name = found.name.rpartition(":")[2] if ":" in found.name else Path(found.name).stem
     folder = settings.run or next_folder(Path("runs"), f"{name}-{data_name}")
     if (folder / "run.json").exists():
@@ -187,12 +200,15 @@ def describe(*, found: Found, data: str, options: DataOptions, settings: RunSett
             "class": type(recipe).__name__,
             "fields": asdict(recipe),
         },
-        "data": {"source": str(Path(data).resolve()) if Path(data).exists() else data, "options": asdict(options)},
+        "data": {
+            "source": data if data in SOURCES or not Path(data).exists() else str(Path(data).resolve()),
+            "options": asdict(options),
+        },
         "spec": {"kind": spec.key, **asdict(spec)},
-        "settings": {key: value for key, value in asdict(settings).items() if key != "run"},
+        "settings": {key: value for key, value in asdict(settings).items() if key not in ("run", "pause_at")},
         "versions": {"organza": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "launch": os.environ.get("TORCHELASTIC_RUN_ID"),
+        "launch": os.environ.get("TORCHELASTIC_RUN_ID", "none"),
     }
     return json.loads(json.dumps(config, default=str))
 
@@ -254,22 +270,28 @@ def write_json(path: Path, value: Any) -> None:
 def truncate_rows(folder: Path, samples: int) -> None:
     """Drop the rows of metrics.jsonl and the sample grids from after a checkpoint that a run goes on from."""
     path = folder / "metrics.jsonl"
-    if path.exists():
-        rows = Run(folder, {}).rows()
-        aside = path.with_suffix(".tmp")
-        aside.write_text("".join(json.dumps(row) + "\n" for row in rows if row.get("samples", 0) <= samples))
-        os.replace(aside, path)
-    for picture in (folder / "samples").glob("*.png"):
-        if picture.stem.isdigit() and int(picture.stem) > samples:
-            picture.unlink()
+    try:
+        if path.exists():
+            rows = Run(folder, {}).rows()
+            aside = path.with_suffix(".tmp")
+            aside.write_text("".join(json.dumps(row) + "\n" for row in rows if row.get("samples", 0) <= samples))
+            os.replace(aside, path)
+        for picture in (folder / "samples").glob("*.png"):
+            if picture.stem.isdigit() and int(picture.stem) > samples:
+                picture.unlink()
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error}. Free some space, then run: organza resume {folder}"
+        ) from error
 
 
 def launched_before() -> Path | None:
     """The run folder that this torchrun launch made before it restarted, or None on the first start."""
-    launch = os.environ.get("TORCHELASTIC_RUN_ID")
-    if launch is None or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) == 0:
+    launch = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    if launch == "none" and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) == 0:
         return None
     for path in sorted(Path("runs").glob("*/run.json"), reverse=True):
-        if json.loads(path.read_text()).get("launch") == launch:
-            return path.parent
+        with suppress(CheckpointError):
+            if open_run(path.parent).config.get("launch") == launch:
+                return path.parent
     return None

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import torch
 
-from organza import checkpoint, devices, distributed
+from organza import __version__, checkpoint, devices, distributed
 from organza.data import DataOptions, open_source
 from organza.data.source import Source
-from organza.errors import CheckpointError, DivergedError, UsageError
-from organza.game import Clock, Game, Hook, Report, Stop, every, spaced
+from organza.errors import CheckpointError, DivergedError, StorageError, UsageError
+from organza.game import Clock, Game, Hook, Report, Request, Stop, every, spaced
 from organza.hooks.checkpoints import Checkpoints
 from organza.hooks.console import Console, say
 from organza.hooks.record import Recorder
-from organza.hooks.samples import Samples
+from organza.hooks.samples import Samples, grid_labels
 from organza.hooks.signals import Signals
 from organza.recipe import Found, Recipe, find, named
+from organza.report import write_report
 from organza.run import Run, create_run, launched_before, open_run, truncate_rows
 from organza.settings import DEFAULT_RECIPE, RunSettings
 from organza.trainer import Budget, Guard
@@ -75,19 +76,22 @@ def start(
     with Signals() as signals:
         device = prepare(settings)
         source = open_data(data, options)
-        found.recipe.check(source.spec)
+        game = build(found.recipe, source, settings, weights=weights)
+        folder = ""
         if distributed.is_main():
             settings = replace(settings, run=settings.run or launched_before())
             run = create_run(
-                found=found, data=data, data_name=source.name, options=options, settings=settings, spec=source.spec
+                found=found,
+                data=data,
+                data_name=source.name,
+                options=options,
+                settings=settings,
+                spec=source.spec,
+                origin=weights,
             )
             folder = str(run.folder)
-        else:
-            folder = ""
         run = open_run(distributed.broadcast_text(folder))
-        return carry_out(
-            run, found.recipe, source, settings, device=device, signals=signals, hooks=hooks, weights=weights
-        )
+        return carry_out(run, game, found.recipe, source, settings, device=device, signals=signals, hooks=hooks)
 
 
 def resume(run: str | Path | Run, *, settings: RunSettings | None = None, hooks: Sequence[Hook] = ()) -> Run:
@@ -102,13 +106,17 @@ def resume(run: str | Path | Run, *, settings: RunSettings | None = None, hooks:
         CheckpointError: There is no such run.
     """
     run = run if isinstance(run, Run) else open_run(run)
-    settings = settings or run.settings
+    started = run.settings
+    own = {name: getattr(started, name) for name in ("samples", "epochs", "minutes", "seed", "precision", "compile")}
+    settings = replace(settings or started, run=run.folder, **own)
     with Signals() as signals:
         device = prepare(settings)
         source = open_data(run.config["data"]["source"], run.data_options)
         if source.spec != run.spec:
             raise CheckpointError(f"the data of {run.folder} has changed: it was {run.spec}, now it is {source.spec}")
-        return carry_out(run, run.recipe, source, settings, device=device, signals=signals, hooks=hooks)
+        recipe, origin = run.recipe, run.config.get("origin")
+        game = build(recipe, source, settings, weights=Path(origin) if origin and Path(origin).exists() else None)
+        return carry_out(run, game, recipe, source, settings, device=device, signals=signals, hooks=hooks)
 
 
 def finetune(
@@ -161,8 +169,44 @@ def open_data(data: str, options: DataOptions) -> Source:
     return source
 
 
+def build(recipe: Recipe, source: Source, settings: RunSettings, *, weights: Path | None) -> Game:
+    """The game for this data with its initial weights, or those of a checkpoint."""
+    recipe.check(source.spec)
+    if recipe.batch % distributed.world():
+        raise UsageError(
+            f"a batch of {recipe.batch} cannot be shared by {distributed.world()} processes; set --batch to a multiple"
+        )
+    torch.manual_seed(settings.seed)
+    game = recipe.build(source.spec)
+    if weights is not None:
+        checkpoint.load_players(weights, game)
+    return game
+
+
+def newest_for_all(run: Run) -> Path | None:
+    """The newest whole checkpoint as rank 0 sees it, on every rank; None if there never was one.
+
+    Raises:
+        CheckpointError: There are checkpoints, but none can be read.
+    """
+    found = ""
+    if distributed.is_main():
+        listed, newest = checkpoint.listed(run.checkpoints), checkpoint.newest(run.checkpoints)
+        if listed and newest is None:
+            raise CheckpointError(
+                f"{run.checkpoints} holds checkpoints, but none that organza {__version__} can read. Nothing was "
+                "changed: put a whole one back, or begin anew in another folder"
+            )
+        if newest is not None and newest != listed[-1]:
+            say(f"{listed[-1]} is damaged; going on from {newest}")
+        found = str(newest or "")
+    found = distributed.broadcast_text(found)
+    return Path(found) if found else None
+
+
 def carry_out(
     run: Run,
+    game: Game,
     recipe: Recipe,
     source: Source,
     settings: RunSettings,
@@ -170,19 +214,12 @@ def carry_out(
     device: str,
     signals: Signals,
     hooks: Sequence[Hook] = (),
-    weights: Path | None = None,
 ) -> Run:
-    """Build the game, restore what there is, play, and write the report."""
-    world = distributed.world()
-    if recipe.batch % world:
-        raise UsageError(f"a batch of {recipe.batch} cannot be shared by {world} processes; set --batch to a multiple")
-    torch.manual_seed(settings.seed)
-    game, clock = recipe.build(source.spec), Clock()
-    newest = checkpoint.newest(run.checkpoints)
+    """Restore what there is, play, and write the report."""
+    world, clock = distributed.world(), Clock()
+    newest = newest_for_all(run)
     if newest is not None:
         clock = checkpoint.load(newest, game)
-    elif weights is not None:
-        checkpoint.load_players(weights, game)
     game.to(device)
     if distributed.is_main():
         truncate_rows(run.folder, clock.samples)
@@ -191,11 +228,11 @@ def carry_out(
         from organza.compiling import compile_game
 
         first = next(source.batches(recipe.batch, seed=settings.seed, device=device))
-        compile_game(game, first, clock)
+        compile_game(game, first, replace(clock, step=0))
     saver = Checkpoints(run.checkpoints, source, keep=settings.keep)
 
     def recover() -> Clock:
-        path = checkpoint.newest(run.checkpoints)
+        path = newest_for_all(run)
         if path is None:
             raise DivergedError(f"training diverged and {run.folder} holds no whole checkpoint to go back to")
         return checkpoint.load(path, game)
@@ -274,11 +311,12 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
         say(f"stopped ({stop.reason}) after {clock.samples:,} samples; go on with: organza resume {run.folder}")
         return
     Samples(run.folder, source)(Report(clock, {}, {}, game))
-    from organza.game import Request
-    from organza.hooks.samples import grid_labels
-    from organza.report import write_report
-
     fakes = game.generate(Request(16, seed=1, labels=grid_labels(game, source.spec, 16)))
-    path = write_report(run.folder, config=run.config, rows=run.rows(), spec=source.spec, source=source, fakes=fakes)
+    try:
+        path = write_report(
+            run.folder, config=run.config, rows=run.rows(), spec=source.spec, source=source, fakes=fakes
+        )
+    except OSError as error:
+        raise StorageError(f"cannot write the report into {run.folder}: {error}. The run itself is complete") from error
     say(f"report:   {path}")
     say(f"generate: organza generate {run.folder} --count 64 --out samples.png")

@@ -39,7 +39,7 @@ class RunSettings:
     pause_at: int | None = None
     """End after so many samples as an interruption would; budget and schedules stay as they are."""
     micro_batch: int | None = None
-    """Samples per forward pass and rank, to save memory; results do not depend on it."""
+    """Samples per forward pass and rank, to save memory; results depend on it only where there is batch norm."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     devices: int = 1
@@ -56,5 +56,7 @@ class RunSettings:
         positive = ("samples", "epochs", "minutes", "checkpoint_every", "keep", "sample_every", "log_every")
         for name in (*positive, "pause_at", "micro_batch", "devices"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < float("inf"):
                 raise UsageError(f"--{name.replace('_', '-')} must be above 0; got {value}")
+        if self.seed < 0:
+            raise UsageError(f"--seed must be at least 0; got {self.seed}")

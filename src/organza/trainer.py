@@ -1,8 +1,8 @@
 """The engine: one loop that plays any game. No paper's name occurs here.
 
 A step draws one real batch and takes the turns that are due. Noise is drawn for the whole batch of all ranks and then
-split, so neither the micro-batch size nor the number of ranks changes the result. A turn whose loss or gradient is not
-finite is refused before anything moves.
+split, so neither the micro-batch size nor the number of ranks changes the result, batch statistics aside. A turn whose
+loss or gradient is not finite is refused before anything moves.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The first 20 steps of every family, as they were: a refactor must not move them.
 
-`python tests/recipes/test_golden.py` writes the files anew, after a change that is meant to move them; say so in LOG.md.
+`python tests/recipes/test_golden.py` writes the files anew after a change that is meant to move them; say so in LOG.md.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from worlds import shapes
 
 from organza.game import Clock, Report
 from organza.recipe import find
 from organza.recipes import RECIPES
 from organza.trainer import Budget, train
+from worlds import shapes
 
 FOLDER = Path(__file__).parents[1] / "golden"
 STEPS = 20

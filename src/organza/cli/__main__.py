@@ -50,6 +50,8 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        return fail(f"{error}; free some space or choose another folder", 1)
     except (MemoryError, RuntimeError) as error:
         if (
             not isinstance(error, MemoryError)

@@ -37,6 +37,6 @@ def main(args: list[str]) -> int:
         return launch(given.settings.devices, ["finetune", *args])
     from organza.session import finetune
 
-    options = given.options if given.data is not None else None
+    options = given.options if given.data is not None or given.options != DataOptions() else None
     finetune(given.origin, data=given.data, settings=given.settings, options=options)
     return 0

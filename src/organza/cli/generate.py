@@ -9,6 +9,7 @@ from typing import Annotated, final
 import tyro
 
 from organza.cli.options import parse
+from organza.errors import CheckpointError
 
 DESCRIPTION = """Make samples from a run with its averaged generator.
 
@@ -51,9 +52,19 @@ def main(args: list[str]) -> int:
     run, device = open_run(given.run), devices.choose(given.device)
     chosen = {"newest": checkpoint.newest, "best": checkpoint.best}.get(given.checkpoint)
     path = chosen(run.checkpoints) if chosen else Path(given.checkpoint)
+    if path is None:
+        raise CheckpointError(f"{run.folder} holds no whole checkpoint to take as the {given.checkpoint}")
     if given.out.suffix.lower() == ".gif":
         line = interpolate(
-            run, given.out, count=given.count, seed=given.seed, label=given.label, device=device, checkpoint=path
+            run,
+            given.out,
+            count=given.count,
+            seed=given.seed,
+            label=given.label,
+            truncation=given.truncation,
+            mark=given.mark,
+            device=device,
+            checkpoint=path,
         )
     else:
         made = generate(

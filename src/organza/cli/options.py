@@ -1,25 +1,58 @@
-"""From typed dataclasses and functions to options: names, types, defaults and docstrings are written once."""
+"""From typed dataclasses to options: names, types, defaults and docstrings are written once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, make_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tyro
+
+from organza.data.options import DataOptions
+from organza.settings import DEFAULT_MINUTES, DEFAULT_RECIPE, RunSettings
+
+if TYPE_CHECKING:
+    from organza.recipe import Found
 
 Result = TypeVar("Result")
 
 CONFIG = (tyro.conf.OmitArgPrefixes,)
 
 
-def parse(target: Callable[..., Result], args: list[str], *, verb: str, description: str, **values: Any) -> Result:
-    """Call `target`, a dataclass or function, with what the arguments say.
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions:
+    """What verbs that take a recipe share; the recipe's own fields are added to it."""
 
-    Args:
-        target: Its signature and docstrings define the options.
-        args: The arguments after the verb.
-        verb: For the usage line.
-        description: First lines of the help.
-        values: `default=...`, as tyro takes it.
+    data: str = "mnist"
+    """mnist, fashion-mnist, ring8, grid25, moons, gaussian1d, or a path: folder, .zip, .npz, .npy, idx."""
+    settings: RunSettings = field(default_factory=RunSettings)
+    options: DataOptions = field(default_factory=DataOptions)
+
+
+def parse(target: Callable[..., Result], args: list[str], *, verb: str, description: str) -> Result:
+    """Build `target`, a dataclass, from the arguments after the verb; its docstrings are the help."""
+    return tyro.cli(target, args=args, prog=f"organza {verb}", description=description, config=CONFIG)
+
+
+def parse_with_recipe(
+    target: type[RecipeOptions], args: list[str], *, verb: str, description: str
+) -> tuple[Any, Found, RunSettings]:
+    """Build `target` from `[RECIPE[:PRESET]] [options]`, where the recipe's fields are options too.
+
+    Returns:
+        The options, the recipe with its fields set, and the run's settings: plain `organza VERB` means two minutes.
     """
-    return tyro.cli(target, args=args, prog=f"organza {verb}", description=description, config=CONFIG, **values)
+    name = args[0] if args and not args[0].startswith("-") else None
+    rest = args[1:] if name else args
+    if name is None and ("-h" in args or "--help" in args):
+        parse(target, rest, verb=verb, description=description)
+    from organza.recipe import find
+
+    found = find(name or DEFAULT_RECIPE)
+    fields = [("recipe", type(found.recipe), found.recipe)]
+    kind = make_dataclass(target.__name__, fields, bases=(target,), frozen=True, kw_only=True)
+    given: Any = parse(kind, rest, verb=f"{verb} {name or ''}".strip(), description=description)
+    settings: RunSettings = given.settings
+    if name is None and settings.samples is None and settings.epochs is None and settings.minutes is None:
+        settings = replace(settings, minutes=DEFAULT_MINUTES)
+    return given, replace(found, recipe=given.recipe), settings

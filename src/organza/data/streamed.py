@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import weakref
 from collections.abc import Generator
 from typing import Any, Literal, final
@@ -76,6 +77,11 @@ class _Shares(Sampler):
         return self.stream
 
 
+def _ignore_interrupts(worker: int) -> None:
+    """Ctrl-C reaches the whole process group; the main process decides when its workers end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _as_is(batch: Any) -> Any:
     return batch
 
@@ -133,6 +139,7 @@ class StreamedSource(Source):
             persistent_workers=True,
             multiprocessing_context="spawn",
             generator=torch.Generator(),
+            worker_init_fn=_ignore_interrupts,
         )
         for batch in loader:
             yield _to_tensors(batch)

@@ -30,8 +30,8 @@ class Checkpoints:
         self.listeners: list[Callable[[float], None]] = []
 
     def __call__(self, report: Report) -> None:
-        """Save, unless this very moment is saved already."""
-        if self.saved_at == report.clock.samples:
+        """Save, unless this moment is saved already or its step was refused: then the weights may be unhealthy."""
+        if report.failed or self.saved_at == report.clock.samples:
             return
         distributed.broadcast_buffers(report.game.modules())
         if distributed.is_main():

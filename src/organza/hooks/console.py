@@ -65,7 +65,7 @@ class Console:
             f"{row['samples_per_s']:,.0f} samples/s  {clock_face(left)} left"
         )
         numbers = []
-        if "d_real" in row:
+        if {"d_real", "d_fake"} <= row.keys():
             numbers.append(f"D(x) {number(row['d_real'])}  D(G(z)) {number(row['d_fake'])}")
             numbers.append(f"right on real {share(row['real_accuracy'])}, on fake {share(row['fake_accuracy'])}")
         losses: dict[str, float] = {}

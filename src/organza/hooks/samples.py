@@ -17,9 +17,7 @@ from organza.game import Game, Report, Request
 
 def grid_labels(game: Game, spec: Spec, count: int) -> torch.Tensor | None:
     """Labels for `count` samples, class by class along each row; None where the generator takes none."""
-    if "label" not in game.generate(Request(1)):
-        return None
-    return torch.arange(count) % spec.num_classes
+    return torch.arange(count) % spec.num_classes if game.is_conditional else None
 
 
 @final
@@ -62,7 +60,8 @@ class Samples:
         spec = self.source.spec
         if not isinstance(spec, ImageSpec):
             return pictures.scatter(self.real_points()[:0], self.real_points())
-        stored = self.source.read(np.arange(min(len(self.source), 50 * self.count)))
+        chosen = np.random.default_rng(0).permutation(len(self.source))[: 10 * self.count]
+        stored = self.source.read(np.sort(chosen))
         order = np.arange(min(self.count, len(stored["image"])))
         if "label" in stored and self.columns == spec.num_classes:
             label = stored["label"].numpy()

@@ -23,8 +23,8 @@ def is_plain(x: Tensor) -> bool:
 class FewChannels(nn.Conv2d):
     """A convolution of stride 1 with an odd kernel and "same" padding, to a few channels.
 
-    Computed as a 1x1 convolution to all taps at once and a fold: six times as fast for 128 to 1 channels, since the usual
-    kernels are made for many output channels.
+    Computed as a 1x1 convolution to all taps at once and a fold: five times as fast for 128 to 1 channels, since the
+    usual kernels are made for many output channels.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
@@ -93,8 +93,8 @@ def minimal_filter(m: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Toom-Cook matrices for m outputs of a 3-tap correlation of m + 2 inputs.
 
     Returns:
-        A (for m x m tiles, m^2 by (m + 2)^2), G ((m + 2) by 3) and B (for tiles, (m + 2)^2 square) so that in one dimension
-        correlate(d, g) = A ((G g) * (B d)).
+        A (for m x m tiles, m^2 by (m + 2)^2), G ((m + 2) by 3) and B (for tiles, (m + 2)^2 square) so that in one
+        dimension correlate(d, g) = A ((G g) * (B d)).
     """
     points = [0, 1, -1, 0.5, -0.5, 2, -2][: m + 1]
 

@@ -5,7 +5,8 @@ ICLR 2016 (arXiv:1511.06434); that program is the preset `paper`. Labels: Miyato
 Loss: relativistic pairs with R1 and R2, Huang et al. 2024, R3GAN (arXiv:2501.05441).
 
 Differs from the papers: the critic's loss and its penalties share one forward pass, and the generator's turn sees the
-same real batch as the critic's. Points (the toys) get fully connected networks of the same kind.
+same real batch as the critic's; `paper` draws normal latents, not uniform ones. Points (the toys) get fully connected
+networks. The generator has batch norm, so micro-batches and ranks change the results a little.
 """
 
 from __future__ import annotations
@@ -75,6 +76,9 @@ class DCGAN(Recipe):
     """Of the averaged generator, in samples; at most a twentieth of the samples seen. 0: no average."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.smooth and not OBJECTIVES[self.loss].smooths:
+            raise UsageError(f"loss {self.loss} knows no label smoothing, so smooth must be 0")
         if self.critic_norm == "batch" and (self.r1 or self.r2):
             raise UsageError("critic_norm batch couples the samples of a batch, so r1 and r2 must be 0")
 
@@ -149,9 +153,10 @@ class DCGAN(Recipe):
 
     def classes(self, data: Spec) -> int:
         """How many classes the networks know; 0: unconditional."""
-        if self.conditional == "yes" and not data.num_classes:
+        if self.conditional == "yes" and data.num_classes < 2:
             raise DataError(
-                "conditional yes needs labels, and this data has none: put images into one folder per class"
+                f"conditional yes needs labels of two classes or more, and this data has {data.num_classes}: put "
+                "images into one folder per class"
             )
         return 0 if self.conditional == "no" or data.num_classes < 2 else data.num_classes
 
@@ -174,11 +179,12 @@ class DCGAN(Recipe):
         size, hidden = data.shape[0], [4 * self.width] * 3
         generator = Labelled(mlp(self.latent + num_classes, hidden, size, norm=self.generator_norm), num_classes)
         critic = Labelled(mlp(size + num_classes, hidden, 1, norm=self.critic_norm), num_classes)
-        return generator, critic
+        return initialise(generator, self.init), initialise(critic, self.init)
 
 
 PRESETS = {
     "paper": DCGAN(
+        conditional="no",
         latent=100,
         width=64,
         loss="nonsaturating",

@@ -70,6 +70,13 @@ class VanillaGAN(Recipe):
     """Adam's decay rates of the first and second moment."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.smooth and not OBJECTIVES[self.loss].smooths:
+            raise UsageError(f"loss {self.loss} knows no label smoothing, so smooth must be 0")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout is a share from 0 to 1; got {self.dropout}")
+        if self.dropout and self.nets == "mlp":
+            raise UsageError("nets mlp has no dropout, so dropout must be 0")
         if self.loss == "relativistic" and self.generator_batch != 1:
             raise UsageError("loss relativistic pairs real and fake samples, so it needs generator_batch 1")
 
