@@ -55,7 +55,7 @@ class VanillaGAN(Recipe):
     smooth: float = 0.0
     """One-sided label smoothing: real samples have the target 1 - smooth."""
     joint: bool = False
-    """Score real and fake in one forward pass, half and half (batch statistics then see both)."""
+    """Score real and fake in one forward pass: faster, and the same unless batch statistics then see both."""
     generator_batch: int = 1
     """Latents in a generator update for each real sample in a critic update."""
     norm: Norm = "none"
@@ -140,7 +140,7 @@ class VanillaGAN(Recipe):
 
 
 PRESETS = {
-    "mlp1024": VanillaGAN(length=5),
+    "mlp1024": VanillaGAN(joint=True, length=5),
     "mlp256": VanillaGAN(
         latent=64,
         generator_widths=(256, 256),
