@@ -34,3 +34,11 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     assert isinstance(images, np.ndarray)
     assert images.shape == (64, 28, 28, 1)
     assert images.dtype == np.uint8
+
+
+@pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_every_link_leads_somewhere_and_nothing_is_left_to_fill_in(document: str) -> None:
+    text = (ROOT / document).read_text()
+    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
+    assert not [target for target in targets if not ((ROOT / document).parent / target).exists()]
+    assert not re.findall(r"@[A-Z]+@", text)
