@@ -105,7 +105,8 @@ def test_torchrun_restarts_from_the_newest_checkpoint(tmp_path: Path, start: Sta
     assert process.returncode == 0, output
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     samples = [row["samples"] for row in rows]
-    assert samples == sorted(set(samples))
+    assert samples == sorted(samples)
+    assert len(samples) <= len(set(samples)) + 1  # the last distance may have a row of its own
     assert samples[-1] == 200_000
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "run")
     assert all(torch.equal(found[key], value) for key, value in expected.items())

@@ -62,8 +62,11 @@ class Recorder:
 
     def finish(self) -> None:
         """Write what was collected since the last row."""
-        if (self.terms or self.distance is not None) and self.newest is not None:
+        if self.terms and self.newest is not None:
             self.flush(self.newest)
+        elif self.distance is not None and self.last_row:
+            same = {key: self.last_row[key] for key in ("samples", "step", "epoch", "time_s", "progress")}
+            self.write(same | {"distance": self.distance})
 
     def flush(self, report: Report) -> None:
         """Write one row and tell the listeners."""
@@ -85,17 +88,21 @@ class Recorder:
             row["distance"] = self.distance
         if self.failed:
             row["failed"] = self.failed
-        try:
-            with self.path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        except OSError as error:
-            raise StorageError(f"cannot write {self.path}: {error}") from error
+        self.write(row)
         for listener in self.listeners:
             listener(row)
         self.terms.clear()
         self.scores.clear()
         self.distance = None
         self.failed, self.last_row, self.since, self.from_samples = None, row, now, clock.samples
+
+    def write(self, row: Row) -> None:
+        """Append a row to the file."""
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise StorageError(f"cannot write {self.path}: {error}") from error
 
     def read_scores(self) -> Row:
         """Means of the watched scores, D(x), D(G(z)) and how often the critic is right."""
