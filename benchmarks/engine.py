@@ -31,11 +31,14 @@ def bare_loop(game: Game, images: torch.Tensor, batch: int) -> Callable[[int], N
         for _ in range(steps):
             clock = Clock(step=next(count))
             real = images[torch.randint(len(images), (batch,))].float().mul_(2 / 255).sub_(1)
+            seen = {}
             for turn in game.turns:
+                if not (turn.same_noise and seen):
+                    seen = {"image": real} | game.draw(batch)
                 for name, player in game.players.items():
                     player.network.requires_grad_(turn.player is game.players[name])
                 turn.player.optimizer.zero_grad()
-                turn.loss({"image": real} | game.draw(batch), clock).total.backward()
+                turn.loss(seen, clock).total.backward()
                 turn.player.optimizer.step()
 
     return run

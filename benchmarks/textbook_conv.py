@@ -62,9 +62,11 @@ def main():
     parser.add_argument("data", help="path of train-images-idx3-ubyte.gz")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=256, help="half of it real, half of it generated")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", help="write 2,500 samples to this .npy file")
     args = parser.parse_args()
 
-    torch.manual_seed(0)
+    torch.manual_seed(args.seed)
     half = args.batch_size // 2
     loader = DataLoader(MNIST(args.data), batch_size=half, shuffle=True, drop_last=True)
     generator, discriminator = make_generator(), make_discriminator()
@@ -97,6 +99,10 @@ def main():
             start = end
             if len(times) >= args.steps:
                 break
+    if args.out:
+        with torch.no_grad():
+            samples = torch.cat([generator(torch.randn(250, LATENT)) for _ in range(10)])
+        np.save(args.out, samples.mul(255).round().byte().squeeze(1).numpy())
     print(f"{statistics.median(times):.4f} s/step (median of {len(times)}, {torch.get_num_threads()} threads)")
 
 

@@ -83,6 +83,22 @@ def test_turns_come_in_order_when_they_are_due(toy_data: Data) -> None:
     assert (clock, stop) == (Clock(step=4, samples=24, progress=1.0), None)
 
 
+def test_a_turn_of_the_same_noise_sees_the_very_batch_of_the_update_before_it(toy_data: Data) -> None:
+    seen: list[Batch] = []
+    network = nn.Linear(2, 1)
+    player = Player(network, torch.optim.SGD(network.parameters(), 0.1))
+
+    def loss(batch: Batch, clock: Clock) -> Loss:
+        seen.append(batch)
+        return Loss({"x": network(batch["x"]).mean()})
+
+    turns = [Turn("a", player, loss, repeats=2), Turn("b", player, loss, same_noise=True), Turn("c", player, loss)]
+    game = Game({"p": player}, turns, lambda request: {}, draw=lambda n: {"z": torch.randn(n)})
+    step(game, toy_data(0), Clock(), seed=0)
+    assert all(seen[2][key] is seen[1][key] for key in seen[1])
+    assert len({tuple(batch["z"].tolist()) for batch in seen}) == 3
+
+
 def test_repeats_draw_a_fresh_batch_each_and_every_sample_counts_once(toy_data: Data) -> None:
     log: list[tuple[str, int, list[int]]] = []
     clock, _ = train(logging_game(log, {"repeats": 3}, {}), toy_data, budget=Budget(samples=30))

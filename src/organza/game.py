@@ -135,6 +135,30 @@ class Player:
 
 
 @final
+class Shared:
+    """A player's network for turns that see the same noise: given the same tensor again, it makes no second pass.
+
+    The turn of another player must detach what it gets; the player's own turn then follows the graph of the first pass
+    back into its weights. Those must not move in between.
+    """
+
+    def __init__(self, player: Player) -> None:
+        self.player = player
+        self.newest: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, x: Tensor, *others: Tensor) -> Tensor:
+        """The network's output for `x` and what belongs to it, with its graph, also while another player moves."""
+        if self.newest is None or self.newest[0] is not x:
+            moving = [parameter.requires_grad for parameter in self.player.parameters]
+            for parameter in self.player.parameters:
+                parameter.requires_grad_(True)
+            self.newest = x, self.player.network(x, *others)
+            for parameter, was_moving in zip(self.player.parameters, moving, strict=True):
+                parameter.requires_grad_(was_moving)
+        return self.newest[1]
+
+
+@final
 @dataclass(frozen=True)
 class Turn:
     """One optimizer update: who moves, what they minimise, and when."""
@@ -146,6 +170,8 @@ class Turn:
     """Lazy regularisation: taken on every n-th step."""
     repeats: int = 1
     """Updates per step (n_critic), each after the first on a fresh batch."""
+    same_noise: bool = False
+    """Sees the samples and the noise of the update before it instead of fresh noise, so it may share a pass with it."""
     start: int = 0
     """First step on which the turn is taken."""
     stop: int | None = None

@@ -148,14 +148,16 @@ def step(
     grad_norms: dict[str, Tensor] = {}
     failed = None
     before = [buffer.clone() for buffer in game.buffers()]
+    batch: Batch = {}
     for turn in (turn for turn in game.turns if turn.due(clock.step)):
         for repeat in range(turn.repeats):
-            batch = first
+            real = first
             if repeat > 0:
-                batch = next(batches)
-                drawn += size(batch) * distributed.world()
-            noise_seed += 1
-            batch = batch | draw(game, batch, noise_seed)
+                real = next(batches)
+                drawn += size(real) * distributed.world()
+            if repeat > 0 or not turn.same_noise or not batch:
+                noise_seed += 1
+                batch = real | draw(game, real, noise_seed)
             taken = take(turn, batch, clock, micro_batch=micro_batch, precision=precision)
             losses[turn.name], grad_norms[turn.name] = taken.loss, taken.grad_norm
             failed = taken.failed

@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 
 from organza.nets.conv import Pad
 from organza.nets.layers import Float32, Init, Norm, initialise, normed
-from organza.nets.mlp import Labelled, Reshape, mlp
+from organza.nets.mlp import Fourier, Labelled, Reshape, mlp
 from organza.nets.small_conv import Crop
 
 torch.manual_seed(0)
@@ -100,6 +100,18 @@ def test_a_labelled_network_sees_a_one_hot_code_beside_its_input() -> None:
     labelled = Labelled(nn.Identity(), 2)
     assert torch.equal(labelled(x, label), torch.cat([x, one_hot(label, 2).float()], dim=1))
     assert torch.equal(labelled(x), x)
+
+
+def test_fourier_features_stand_beside_the_coordinates_and_cover_the_scales() -> None:
+    waves = Fourier(2, 16, low=0.5, high=30.0)
+    x = torch.randn(8, 2)
+    y = waves(x)
+    assert y.shape == (8, waves.outputs)
+    assert torch.equal(y[:, :2], x)
+    assert float(y[:, 2:].abs().max()) <= 1
+    lengths = waves.waves.norm(dim=1)
+    assert float(lengths.min()) == pytest.approx(0.5)
+    assert float(lengths.max()) == pytest.approx(30.0)
 
 
 def test_reshape_and_crop() -> None:

@@ -133,6 +133,27 @@ def test_micro_batches_give_the_gradient_of_the_batch(name: str, world: World) -
         assert float((whole - parts).norm() / whole.norm()) < 1e-5, turn.name
 
 
+@pytest.mark.parametrize(("name", "world"), [case for case in CASES if hasattr(RECIPES[case.values[0]], "reuse")])
+def test_reused_fakes_save_a_pass_and_change_no_gradient(name: str, world: World) -> None:
+    recipe = tiny(name, reuse=True)
+    game, passes = build(recipe, world), []
+    game.players["generator"].network.register_forward_hook(lambda *_: passes.append(1))
+    batch = next(world.batches(recipe.batch))
+    noisy = batch | draw(game, batch, 5)
+    critic, generator = game.turns
+    parameters = generator.player.parameters
+    take(critic, noisy, Clock())
+    before, gradients = [p.clone() for p in parameters], []
+    for seen in (noisy, {key: value.clone() for key, value in noisy.items()}):
+        take(generator, seen, Clock())
+        gradients.append([p.grad.clone() for p in parameters if p.grad is not None])
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, before)
+    assert len(gradients[0]) == len(parameters)
+    assert all(torch.equal(shared, anew) for shared, anew in zip(*gradients, strict=True))
+    assert len(passes) == 2
+
+
 @sweep
 def test_an_interrupted_run_equals_an_uninterrupted_one(name: str, world: World, tmp_path: Path) -> None:
     recipe = tiny(name)

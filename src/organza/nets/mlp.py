@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -33,6 +34,31 @@ class Reshape(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, ...) to (N, *shape)."""
         return x.reshape(-1, *self.shape)
+
+
+class Fourier(nn.Module):
+    """Sines of random projections beside the coordinates, so that a network on few numbers sees detail early.
+
+    Wave numbers are spread evenly on a logarithmic scale from `low` to `high`, in radians per unit; directions and
+    phases are random, and fixed.
+
+    Source: Tancik et al. 2020 (arXiv:2006.10739).
+    """
+
+    waves: Tensor
+    phases: Tensor
+
+    def __init__(self, size: int, count: int, *, low: float = 0.5, high: float = 30.0) -> None:
+        super().__init__()
+        self.outputs = size + count
+        directions = nn.functional.normalize(torch.randn(count, size), dim=1)
+        lengths = torch.linspace(math.log(low), math.log(high), count).exp()
+        self.register_buffer("waves", directions * lengths[:, None])
+        self.register_buffer("phases", torch.rand(count) * 2 * math.pi)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, size) to (N, size + count)."""
+        return torch.cat([x, torch.sin(x @ self.waves.T + self.phases)], dim=1)
 
 
 class Labelled(nn.Module):

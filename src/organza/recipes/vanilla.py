@@ -19,7 +19,7 @@ from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
-from organza.game import Batch, Clock, Game, Loss, Player, Turn, from_latents
+from organza.game import Batch, Clock, Game, Loss, Player, Shared, Turn, from_latents
 from organza.losses import OBJECTIVES
 from organza.nets.layers import ACTIVATIONS, Activation, Init, Norm, initialise
 from organza.nets.mlp import Reshape, mlp
@@ -58,6 +58,8 @@ class VanillaGAN(Recipe):
     """Score real and fake in one forward pass: faster, and the same unless batch statistics then see both."""
     generator_batch: int = 1
     """Latents in a generator update for each real sample in a critic update."""
+    reuse: bool = False
+    """The generator is judged by the very fakes that the critic has just learned from: saves making others."""
     norm: Norm = "none"
     """Norm of the hidden layers, in both networks."""
     init: Init = "default"
@@ -79,6 +81,10 @@ class VanillaGAN(Recipe):
             raise UsageError("nets mlp has no dropout, so dropout must be 0")
         if self.loss == "relativistic" and self.generator_batch != 1:
             raise UsageError("loss relativistic pairs real and fake samples, so it needs generator_batch 1")
+        if self.reuse and self.generator_batch != 1:
+            raise UsageError(
+                f"reuse needs generator_batch 1, as many fakes as the critic sees; got {self.generator_batch}"
+            )
 
     def build(self, data: Spec) -> Game:
         """Two networks, one turn each."""
@@ -87,7 +93,8 @@ class VanillaGAN(Recipe):
         objective, is_unit = OBJECTIVES[self.loss], self.output == "sigmoid" and isinstance(data, ImageSpec)
 
         def draw(n: int) -> Batch:
-            return {"latent": torch.randn(n, self.generator_batch, self.latent)}
+            shape = (n, self.latent) if self.generator_batch == 1 else (n, self.generator_batch, self.latent)
+            return {"latent": torch.randn(shape)}
 
         def scores(batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
             real = (batch[data.key] + 1) / 2 if is_unit else batch[data.key]
@@ -97,24 +104,26 @@ class VanillaGAN(Recipe):
             return c(real), c(fake)
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
-            real_score, fake_score = scores(batch, g(batch["latent"][:, 0]))
+            latent = batch["latent"] if self.generator_batch == 1 else batch["latent"][:, 0]
+            real_score, fake_score = scores(batch, make(latent).detach())
             return Loss(
                 {self.loss: objective.critic(real_score, fake_score, smooth=self.smooth)},
                 watch=objective.watch(real_score, fake_score),
             )
 
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
-            fake = g(batch["latent"].flatten(0, 1))
+            fake = make(batch["latent"].flatten(0, -2))
             real_score, fake_score = scores(batch, fake) if objective.needs_real else (fake, c(fake))
             return Loss({self.loss: objective.generator(real_score, fake_score)})
 
         generator = Player(g, Adam(g.parameters(), self.generator_lr, betas=self.betas, fused=True))
         critic = Player(c, Adam(c.parameters(), self.critic_lr, betas=self.betas, fused=True))
+        make = Shared(generator) if self.reuse else g
         return Game(
             players={"generator": generator, "critic": critic},
             turns=[
                 Turn("critic", critic, critic_loss, repeats=self.critic_repeats),
-                Turn("generator", generator, generator_loss),
+                Turn("generator", generator, generator_loss, same_noise=self.reuse),
             ],
             generate=from_latents(
                 generator, self.latent, key=data.key, decode=(lambda x: 2 * x - 1) if is_unit else None
@@ -140,7 +149,7 @@ class VanillaGAN(Recipe):
 
 
 PRESETS = {
-    "mlp1024": VanillaGAN(joint=True, length=5),
+    "mlp1024": VanillaGAN(joint=True, reuse=True, length=5),
     "mlp256": VanillaGAN(
         latent=64,
         generator_widths=(256, 256),
