@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, final
+from typing import Literal, Optional, final
 
 from organza.errors import UsageError
 
@@ -18,27 +18,27 @@ DEFAULT_MINUTES = 1.75
 class RunSettings:
     """Budget, cadence, machine and folder of a run."""
 
-    samples: int | None = None
+    samples: Optional[int] = None
     """Train until this many real samples were seen."""
-    epochs: float | None = None
+    epochs: Optional[float] = None
     """Train for so many passes over the data."""
-    minutes: float | None = None
+    minutes: Optional[float] = None
     """Train for so many minutes."""
     seed: int = 0
     """Determines the initial weights, the order of the data and all noise."""
-    run: Path | None = None
+    run: Optional[Path] = None
     """Run folder; by default runs/NNNN-recipe-data below the current folder."""
     checkpoint_every: int = 50_000
     """Samples between checkpoints; one more is written at the end."""
     keep: int = 2
     """How many of the newest checkpoints remain; the best one remains as well."""
-    sample_every: int | None = None
+    sample_every: Optional[int] = None
     """Samples between sample grids; default: 40 grids over the run."""
     log_every: int = 2_000
     """Samples between rows of metrics.jsonl."""
-    pause_at: int | None = None
+    pause_at: Optional[int] = None
     """End after so many samples as an interruption would; budget and schedules stay as they are."""
-    micro_batch: int | None = None
+    micro_batch: Optional[int] = None
     """Samples per forward pass and rank, to save memory; results depend on it only where there is batch norm."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""

@@ -6,7 +6,7 @@ import inspect
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, final
+from typing import Annotated, Optional, final
 
 import tyro
 
@@ -21,7 +21,7 @@ class Eject:
 
     recipe: Annotated[str, tyro.conf.Positional]
     """A built-in family."""
-    out: Path | None = None
+    out: Optional[Path] = None
     """File to write; default: my_RECIPE.py in the current folder."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, final
+from typing import Annotated, Optional, final
 
 import tyro
 
@@ -22,7 +22,7 @@ class Finetune:
 
     origin: Annotated[Path, tyro.conf.Positional]
     """The run folder to begin from."""
-    data: str | None = None
+    data: Optional[str] = None
     """Source to train on; default: the same as before. It must have the same shape and classes."""
     settings: RunSettings = field(default_factory=RunSettings)
     options: DataOptions = field(default_factory=DataOptions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, final
+from typing import Annotated, Optional, final
 
 import tyro
 
@@ -28,7 +28,7 @@ class Generate:
     """How many samples."""
     seed: int = 0
     """Sample i depends on (seed, i) alone."""
-    label: str | None = None
+    label: Optional[str] = None
     """A class by name or index; default: any."""
     out: Path = Path("samples.png")
     """A .png, .npz or .gif file, or a folder."""

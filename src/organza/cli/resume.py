@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, final
+from typing import Annotated, Any, Optional, final
 
 import tyro
 
@@ -20,13 +20,13 @@ class Resume:
 
     run: Annotated[Path, tyro.conf.Positional]
     """The run folder."""
-    pause_at: int | None = None
+    pause_at: Optional[int] = None
     """End after so many samples as an interruption would."""
-    device: str | None = None
+    device: Optional[str] = None
     """Another device than before."""
-    devices: int | None = None
+    devices: Optional[int] = None
     """Another number of processes than before; the batch must be divisible by it."""
-    micro_batch: int | None = None
+    micro_batch: Optional[int] = None
     """Another number of samples per forward pass."""
 
 

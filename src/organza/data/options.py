@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Optional
 
 from organza.errors import UsageError
 
@@ -17,7 +17,7 @@ MAX_SIDE = 16384
 class DataOptions:
     """How a data source is read."""
 
-    resize: str | None = None
+    resize: Optional[str] = None
     """Size to bring every image to: `64` for 64x64, `64x48` for width 64, height 48. Without it sizes must be equal."""
 
     crop: Literal["center", "none"] = "center"
@@ -32,7 +32,7 @@ class DataOptions:
     split: Literal["train", "test"] = "train"
     """Which part to read, of sources that have both."""
 
-    limit: int | None = None
+    limit: Optional[int] = None
     """Read only the first so many samples, in the order of their names."""
 
     strict: bool = False
@@ -47,7 +47,7 @@ class DataOptions:
     workers: int = 2
     """Processes that decode folders too large for memory; 0 decodes in the main process. The samples do not change."""
 
-    cache: Path | None = None
+    cache: Optional[Path] = None
     """Folder for downloads and scan results. Default: $ORGANZA_CACHE, else organza/ in the user's cache folder."""
 
     def __post_init__(self) -> None:
