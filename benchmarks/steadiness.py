@@ -1,6 +1,8 @@
 """Does training keep its pace? Samples per second with R1 and R2 in minute 10 against minute 1, and the peak memory.
 
-python benchmarks/steadiness.py [--minutes 10]
+    python benchmarks/steadiness.py [--minutes 10]
+
+A new run of a minute follows the long one: where the machine itself became slower or faster meanwhile, compare with that.
 """
 
 from __future__ import annotations
@@ -20,21 +22,28 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--run", type=Path, help="run folder to keep; default: a temporary one")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        run = options.run or Path(folder) / "run"
-        arguments = ["dcgan", "--r1", "0.1", "--r2", "0.1", "--conditional", "no", "--minutes", str(options.minutes)]
-        command = [sys.executable, "-m", "organza", "train", *arguments, "--run", str(run)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        assert status == 0
-        rows = organza.open(run).rows()
     share = max(60.0, options.minutes * 6)
-    early = pace(rows, 0, share)
+    with tempfile.TemporaryDirectory() as folder:
+        rows, peak_gib = trained(options.run or Path(folder) / "run", options.minutes)
+        fresh, _ = trained(Path(folder) / "fresh", share / 60)
+    early, again = pace(rows, 0, share), pace(fresh, 0, share)
     late = pace(rows, rows[-1]["time_s"] - share, rows[-1]["time_s"])
-    print("| first minute | last minute | ratio | peak memory |\n|---|---|---|---|")
+    print("| first minute | last minute | ratio | first minute of a new run after it | ratio | peak memory |")
+    print("|---|---|---|---|---|---|")
     print(
-        f"| {early:,.0f} samples/s | {late:,.0f} samples/s | {late / early:.3f} | {usage.ru_maxrss / 2**20:.2f} GiB |"
+        f"| {early:,.0f} samples/s | {late:,.0f} samples/s | {late / early:.3f} | {again:,.0f} samples/s "
+        f"| {late / again:.3f} | {peak_gib:.2f} GiB |"
     )
+
+
+def trained(run: Path, minutes: float) -> tuple[list[dict], float]:
+    """The rows of a run of this length and its peak memory, GiB."""
+    arguments = ["dcgan", "--r1", "0.1", "--r2", "0.1", "--conditional", "no", "--minutes", str(minutes)]
+    command = [sys.executable, "-m", "organza", "train", *arguments, "--run", str(run)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0
+    return organza.open(run).rows(), usage.ru_maxrss / 2**20
 
 
 def pace(rows: list[dict], begin_s: float, end_s: float) -> float:

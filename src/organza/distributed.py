@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import final
 
 import numpy as np
 import torch
@@ -109,14 +110,34 @@ def main_first() -> Iterator[None]:
             dist.barrier()
 
 
-def agree(values: Sequence[float]) -> list[float]:
-    """The largest of each value over all ranks, so that everybody decides alike."""
-    if world() == 1:
-        return list(values)
-    shared = torch.tensor(values, dtype=torch.float64)
-    with naming_the_phase("agreeing on the next step"):
-        dist.all_reduce(shared, op=dist.ReduceOp.MAX)
-    return shared.tolist()
+@final
+class Agreement:
+    """The largest of some values over all ranks, so that everybody decides alike; one round late, so that nobody waits.
+
+    Args:
+        first: What the first round brings. A single rank agrees with itself at once.
+    """
+
+    def __init__(self, first: Sequence[float]) -> None:
+        self.sent, self.work = torch.tensor(first, dtype=torch.float64), None
+
+    def exchange(self, values: Sequence[float]) -> list[float]:
+        """What all ranks agreed on in the round before; the next one will bring these values."""
+        if world() == 1:
+            return list(values)
+        agreed = self.receive()
+        self.sent = torch.tensor(values, dtype=torch.float64)
+        with naming_the_phase("agreeing on the next step"):
+            self.work = dist.all_reduce(self.sent, op=dist.ReduceOp.MAX, async_op=True)
+        return agreed
+
+    def receive(self) -> list[float]:
+        """Wait for the round that is under way; due once at the end, before the ranks part."""
+        if self.work is not None:
+            with naming_the_phase("agreeing on the next step"):
+                self.work.wait()
+            self.work = None
+        return self.sent.tolist()
 
 
 def broadcast_text(text: str) -> str:

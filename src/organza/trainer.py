@@ -107,12 +107,15 @@ def train(
     for player in game.players.values():
         player.network.requires_grad_(False).train()
     batches, stop, failures, rollbacks = data(clock.samples), None, 0, 0
+    agreement = distributed.Agreement([clock.progress, 0.0])
     began = time.monotonic() - clock.progress * 60 * (budget.minutes or 0)
     while True:
         used = budget.progress(clock.samples, time.monotonic() - began)
-        used, stopped = distributed.agree([used, float(stop is not None)])
-        clock = replace(clock, progress=max(used, clock.progress if budget.minutes else 0.0))
+        agreed, stopped = agreement.exchange([used, float(stop is not None)])
+        # Samples are counted alike everywhere; the time is that of the slowest rank.
+        clock = replace(clock, progress=max(agreed, clock.progress) if budget.minutes else used)
         if clock.progress >= 1 or stopped:
+            agreement.receive()
             return clock, stop or (Stop("another rank stopped") if stopped else None)
         report = step(game, batches, clock, seed=seed, micro_batch=micro_batch, precision=precision)
         clock = report.clock
