@@ -2,7 +2,7 @@
 
     python benchmarks/steadiness.py [--minutes 10]
 
-A new run of a minute follows the long one: where the machine itself became slower or faster meanwhile, compare with that.
+A new run of a minute follows the long one: where the machine itself changed its pace meanwhile, compare with that.
 """
 
 from __future__ import annotations

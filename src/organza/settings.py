@@ -37,7 +37,8 @@ class RunSettings:
     log_every: int = 2_000
     """Samples between rows of metrics.jsonl."""
     pause_at: Optional[int] = None
-    """End after so many samples as an interruption would; budget and schedules stay as they are."""
+    """End after so many samples as an interruption would; budget and schedules stay as they are. Several processes
+    agree on it during the next step."""
     micro_batch: Optional[int] = None
     """Samples per forward pass and rank, to save memory; results depend on it only where there is batch norm."""
     device: str = "auto"

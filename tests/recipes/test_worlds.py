@@ -16,31 +16,39 @@ from organza.trainer import Budget, train
 
 pytestmark = pytest.mark.slow
 
+EQUAL = {"generator_lr": 1e-3, "critic_lr": 1e-3}
+
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_dcgan_finds_all_modes_of_the_ring_without_labels(seed: int, tmp_path: Path) -> None:
     source = ToySource("ring8", labels=False)
     recipe = find("dcgan:toy").recipe
-    run = organza.train(recipe, data="ring8", samples=768_000, seed=seed, run=tmp_path / "run")
+    run = organza.train(recipe, data="ring8", samples=1_300_000, seed=seed, run=tmp_path / "run")
     modes, share = coverage(run.generate(10_000), modes=source.modes, std=source.std)
     assert modes == 8
-    assert share > 0.7
+    assert share > 0.8
 
 
 def test_vanilla_learns_a_gaussian(tmp_path: Path) -> None:
-    recipe = find("vanilla", latent=4, generator_widths=(32, 32), critic_widths=(32, 32), generator_lr=1e-3).recipe
+    recipe = find("vanilla", latent=4, generator_widths=(32, 32), critic_widths=(32, 32), **EQUAL).recipe
     run = organza.train(recipe, data="gaussian1d", samples=200_000, run=tmp_path / "run")
     made = torch.from_numpy(run.generate(5_000))
     assert float(made.mean()) == pytest.approx(4, abs=0.3)
     assert float(made.std()) == pytest.approx(1.25, abs=0.35)
 
 
-@pytest.mark.parametrize("name", ["dcgan", "vanilla"])
-def test_images_come_nearer_to_the_shapes(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "fields", "share"),
+    [
+        ("dcgan", {"width": 8}, 0.35),
+        # Fully connected and without penalties: it finds some of the shapes only.
+        ("vanilla", {"generator_widths": (128, 128), "critic_widths": (128,), "smooth": 0.1, "betas": (0.5, 0.999)}, 0.6),
+    ],
+)
+def test_images_come_nearer_to_the_shapes(name: str, fields: dict[str, object], share: float) -> None:
     from worlds import shapes
 
     world = shapes(960)
-    fields = {"dcgan": {"width": 8}, "vanilla": {"generator_widths": (128, 128), "critic_widths": (128,)}}[name]
     recipe = find(name, batch=32, **fields).recipe
     torch.manual_seed(0)
     game = recipe.build(world.spec)
@@ -51,12 +59,12 @@ def test_images_come_nearer_to_the_shapes(name: str) -> None:
 
     before = distance()
     train(game, lambda start: world.batches(32, start=start), budget=Budget(samples=40_000))
-    assert distance() < 0.35 * before
+    assert distance() < share * before
 
 
 @pytest.mark.parametrize("penalty", ["exact", "finite_difference"])
 def test_both_penalties_train_the_ring(penalty: str, tmp_path: Path) -> None:
     source = ToySource("ring8", labels=False)
     recipe = find("dcgan:toy", penalty=penalty, epsilon=0.01).recipe
-    run = organza.train(recipe, data="ring8", samples=256_000, run=tmp_path / "run")
+    run = organza.train(recipe, data="ring8", samples=1_300_000, run=tmp_path / "run")
     assert coverage(run.generate(5_000), modes=source.modes, std=source.std)[0] == 8
