@@ -16,6 +16,7 @@ from organza.trainer import Budget, train
 
 pytestmark = pytest.mark.slow
 
+SMALL = {"generator_widths": (128, 128), "critic_widths": (128,)}
 EQUAL = {"generator_lr": 1e-3, "critic_lr": 1e-3}
 
 
@@ -42,7 +43,7 @@ def test_vanilla_learns_a_gaussian(tmp_path: Path) -> None:
     [
         ("dcgan", {"width": 8}, 0.35),
         # Fully connected and without penalties: it finds some of the shapes only.
-        ("vanilla", {"generator_widths": (128, 128), "critic_widths": (128,), "smooth": 0.1, "betas": (0.5, 0.999)}, 0.6),
+        ("vanilla", SMALL | {"smooth": 0.1, "betas": (0.5, 0.999)}, 0.6),
     ],
 )
 def test_images_come_nearer_to_the_shapes(name: str, fields: dict[str, object], share: float) -> None:
