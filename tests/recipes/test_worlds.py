@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import organza
-from organza.data.toys import ToySource, coverage
+from organza.data.toys import ToySource
 from organza.game import Request
+from organza.metrics.modes import count_modes
 from organza.metrics.sliced import sliced_wasserstein
 from organza.recipe import find
 from organza.trainer import Budget, train
@@ -25,9 +26,9 @@ def test_dcgan_finds_all_modes_of_the_ring_without_labels(seed: int, tmp_path: P
     source = ToySource("ring8", labels=False)
     recipe = find("dcgan:toy").recipe
     run = organza.train(recipe, data="ring8", samples=1_300_000, seed=seed, run=tmp_path / "run")
-    modes, share = coverage(run.generate(10_000), modes=source.modes, std=source.std)
-    assert modes == 8
-    assert share > 0.8
+    modes = count_modes(run.generate(10_000), source.modes, std=source.std)
+    assert modes.captured == 8
+    assert modes.high_quality > 0.8
 
 
 def test_vanilla_learns_a_gaussian(tmp_path: Path) -> None:
@@ -68,4 +69,4 @@ def test_both_penalties_train_the_ring(penalty: str, tmp_path: Path) -> None:
     source = ToySource("ring8", labels=False)
     recipe = find("dcgan:toy", penalty=penalty, epsilon=0.01).recipe
     run = organza.train(recipe, data="ring8", samples=1_300_000, run=tmp_path / "run")
-    assert coverage(run.generate(5_000), modes=source.modes, std=source.std)[0] == 8
+    assert count_modes(run.generate(5_000), source.modes, std=source.std).captured == 8

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from organza.data.source import Batch, Source, decode, encode
     from organza.data.spec import SPECS, ImageSpec, Spec, VectorSpec
     from organza.data.streamed import StreamedSource
-    from organza.data.toys import ToySource, coverage
+    from organza.data.toys import ToySource
 
 __all__ = [
     "SOURCES",
@@ -29,7 +29,6 @@ __all__ = [
     "StreamedSource",
     "ToySource",
     "VectorSpec",
-    "coverage",
     "decode",
     "encode",
     "fetch",
@@ -44,7 +43,7 @@ _HOMES = {
     "source": ("Batch", "Source", "decode", "encode"),
     "spec": ("SPECS", "ImageSpec", "Spec", "VectorSpec"),
     "streamed": ("StreamedSource",),
-    "toys": ("ToySource", "coverage"),
+    "toys": ("ToySource",),
 }
 
 

@@ -104,25 +104,3 @@ def open_toy(name: str, *, options: DataOptions) -> ToySource:
     """The toy called `name`."""
     count = min(TOY_SAMPLES, options.limit or TOY_SAMPLES)
     return ToySource(name, split=options.split, labels=options.labels, count=count)
-
-
-def coverage(points: np.ndarray, *, modes: np.ndarray, std: float) -> tuple[int, float]:
-    """How many modes are hit, and the share of points within 3 standard deviations of some mode.
-
-    A mode is hit if at least one point that is nearest to it lies within 3 standard deviations of it. Points drawn from
-    the mixture itself score a share of 0.989 in two dimensions and 0.997 in one.
-
-    Args:
-        points: Generated points, (N, D).
-        modes: Centres of the modes, (M, D).
-        std: Standard deviation around each mode.
-
-    Returns:
-        Modes hit, 0 to M, and the share, 0 to 1 (0 without points).
-    """
-    if len(points) == 0:
-        return 0, 0.0
-    squares = sum((points[:, None, axis] - modes[None, :, axis]) ** 2 for axis in range(modes.shape[1]))  # (N, M)
-    nearest = np.argmin(squares, axis=1)
-    close = np.min(squares, axis=1) <= (3 * std) ** 2
-    return len(np.unique(nearest[close])), float(close.mean())
