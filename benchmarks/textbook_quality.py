@@ -3,7 +3,7 @@
     python benchmarks/textbook_quality.py [--steps 300] [--seeds 2]
 
 2,500 samples a side: their sliced Wasserstein distance to as many training images in [-1, 1] (real against real beside
-it), and the share that the independent classifier recognises. A script's step takes about 3 s on two cores.
+it), and the share that the extractor `digits` recognises. A script's step takes about 3 s on two cores.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from digit_classifier import confidence, load_classifier, load_mnist
 from textbook import HERE, IMAGES
 
 import organza
+from organza.data.idx import read_idx
+from organza.metrics.extractors import Extractor, load_extractor
 from organza.metrics.sliced import sliced_wasserstein
 
 COUNT = 2_500
@@ -43,9 +44,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/organza/digit_classifier.safetensors")
     options = parser.parse_args()
-    model, real = load_classifier(options.cache), load_mnist("train")[0]
+    model, real = load_extractor("digits"), torch.from_numpy(read_idx(IMAGES).copy())
     real, other = real[:COUNT], real[COUNT : 2 * COUNT]
     rows = [
         "| samples | seed | distance to real | recognised |",
@@ -61,10 +61,12 @@ def main() -> None:
     print("\n" + "\n".join(rows))
 
 
-def row(name: str, seed: str, made: torch.Tensor, real: torch.Tensor, model: torch.nn.Module) -> str:
+def row(name: str, seed: str, made: torch.Tensor, real: torch.Tensor, model: Extractor) -> str:
     """One line of the table."""
     distance = sliced_wasserstein(made / 127.5 - 1, real / 127.5 - 1)
-    share = (confidence(model, made)[0] > 0.9).float().mean()
+    probabilities = model(made[..., None]).probabilities
+    assert probabilities is not None
+    share = (probabilities.max(axis=1) > 0.9).mean()
     return f"| {name} | {seed} | {distance:.3f} | {share:.3f} |"
 
 
