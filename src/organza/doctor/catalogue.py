@@ -1,0 +1,39 @@
+"""Every illness the doctor knows, the surest signs first: where several speak, the first is the likeliest cause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from organza.doctor import balance, diversity, numerics, overfitting, plumbing
+from organza.doctor.finding import Finding
+from organza.doctor.history import History
+
+Detector = Callable[[History], Finding | None]
+
+CATALOGUE: tuple[Detector, ...] = (
+    numerics.non_finite,
+    plumbing.range_mismatch,
+    numerics.penalty_disconnected,
+    balance.dead_discriminator,
+    balance.exploding_scores,
+    numerics.rate_too_high,
+    numerics.rate_too_low,
+    numerics.penalty_dominates,
+    plumbing.batch_statistics,
+    plumbing.average_lags,
+    overfitting.memorisation,
+    overfitting.discriminator_overfits,
+    balance.discriminator_wins,
+    balance.generator_wins,
+    diversity.mode_collapse,
+    balance.oscillation,
+    diversity.sameness,
+    diversity.missing_modes,
+    plumbing.label_imbalance,
+    plumbing.data_bound,
+)
+
+
+def diagnose(history: History) -> list[Finding]:
+    """What is wrong with a run as it stands, likeliest cause first."""
+    return [finding for detector in CATALOGUE if (finding := detector(history)) is not None]

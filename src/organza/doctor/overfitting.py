@@ -1,0 +1,71 @@
+"""Illnesses of too little data: the critic, or the generator, knows the training samples by heart."""
+
+from __future__ import annotations
+
+from organza.doctor.finding import Change, Evidence, Finding
+from organza.doctor.history import History, Row, mean, number
+from organza.doctor.remedies import penalise
+
+
+def discriminator_overfits(history: History) -> Finding | None:
+    """The critic scores unseen real samples like fakes: it recognises the training samples, not what is real.
+
+    r_v = (E D(seen) - E D(unseen)) / (E D(seen) - E D(fake)): 0 where it generalises, 1 where it has memorised.
+
+    Source: Karras et al. 2020, ADA (arXiv:2006.06676), Eq. 1; Brock et al. 2018 (arXiv:1809.11096), section 4.2.
+    """
+
+    def memorised(row: Row) -> float | None:
+        seen, unseen = number(row.get("health/gap")), number(row.get("health/gap_unseen"))
+        width = number(row.get("health/score_spread"))
+        if seen is None or unseen is None or width is None:
+            return None
+        return (seen - unseen) / seen if seen > 0.2 * width else 0.0
+
+    def sick(row: Row) -> bool | None:
+        share = memorised(row)
+        return None if share is None else share > 0.4
+
+    period = history.lasting(sick, rows=history.exams, times=3)
+    if period is None:
+        return None
+    shares = [share for row in history.exams[-3:] if (share := memorised(row)) is not None]
+    return Finding(
+        name="discriminator_overfits",
+        title="the critic knows the training samples by heart",
+        level="error",
+        since=period[0],
+        until=period[1],
+        evidence=(Evidence("share of its lead that unseen real samples lose (r_v)", mean(shares), 0.4, "below 0.2"),),
+        why="Unseen real samples score much like fakes, so its advice to the generator is about single pictures.",
+        change=penalise(history),
+    )
+
+
+def memorisation(history: History) -> Finding | None:
+    """Fakes lie nearer to training samples than unseen real samples do: they are copies.
+
+    Source: Meehan et al. 2020 (arXiv:2004.05675): the same comparison as a test statistic.
+    """
+
+    def sick(row: Row) -> bool | None:
+        nearness = number(row.get("health/nearness"))
+        return None if nearness is None else nearness < 0.5
+
+    period = history.lasting(sick, rows=history.exams, times=3)
+    if period is None:
+        return None
+    return Finding(
+        name="memorisation",
+        title="the generator copies training samples",
+        level="error",
+        since=period[0],
+        until=period[1],
+        evidence=(
+            Evidence("distance to the nearest training sample, relative to unseen real samples",
+                     mean(history.recent("health/nearness", 3)), 0.5, "0.8 to 1.5"),
+        ),
+        why="Fakes are nearer to the training data than unseen real samples: they are near copies.",
+        change=Change(advice="train on more data, stop earlier, or take an earlier checkpoint, and look at the "
+                      "nearest neighbours in the report"),
+    )  # fmt: skip

@@ -1,0 +1,152 @@
+"""The doctor beside a run: examines it now and then, says what is wrong, and keeps a record in findings.jsonl."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from organza.data import open_source
+from organza.data.source import Source, encode
+from organza.data.spec import ImageSpec
+from organza.doctor.catalogue import diagnose
+from organza.doctor.examine import Examiner, relative_step
+from organza.doctor.finding import Finding
+from organza.doctor.history import History, Row
+from organza.errors import OrganzaError, StorageError
+from organza.game import Report, Stop
+from organza.hooks.console import say
+from organza.metrics.extractors import load_extractor
+from organza.run import Run
+from organza.settings import DoctorMode
+
+CLASSIFIERS = {"mnist": "digits", "fashion-mnist": "fashion"}
+SURE = 0.5
+"""Probability from which on a class counts."""
+SHARE = 0.025
+"""Largest share of the training time that examinations may take; one that would take more is left out,"""
+LEAST = 20
+"""unless the run would then have fewer than so many."""
+
+
+@final
+class Doctor:
+    """A hook; `measure` and `heed` belong to the recorder of the same run.
+
+    Args:
+        run: The run folder, for findings.jsonl.
+        config: The contents of run.json.
+        rows: The rows of metrics.jsonl so far.
+        examiner: What takes the measurements.
+        mode: What an error leads to.
+        every: Samples between examinations.
+    """
+
+    def __init__(
+        self, run: Path, config: dict[str, Any], rows: list[Row], examiner: Examiner, *, mode: DoctorMode, every: int
+    ) -> None:
+        self.path, self.config, self.rows, self.examiner = run / "findings.jsonl", config, rows, examiner
+        self.mode, self.every = mode, every
+        self.began, self.spent_s = time.monotonic(), 0.0
+        self.due = 0
+        self.taken = len(History(rows, {}).exams)
+        self.weights: dict[str, list[Tensor]] = {}
+        self.weighed_at = 0
+        self.steps: Row = {}
+        self.present: dict[str, Finding] = {}
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []
+        """Told of each entry of findings.jsonl."""
+
+    def __call__(self, report: Report) -> Stop | None:
+        """After each step: see how far it moved the weights if that was asked for, and end a run that is ill."""
+        if self.weights and report.clock.step > self.weighed_at:
+            players = report.game.players
+            self.steps = {f"health/step/{name}": relative_step(w, players[name]) for name, w in self.weights.items()}
+            self.weights = {}
+        grave = next((finding for finding in self.present.values() if finding.level == "error"), None)
+        return Stop(f"doctor: {grave.title}") if grave and self.mode in ("stop", "treat") else None
+
+    def measure(self, report: Report) -> Row:
+        """The columns of an examination, if one is due and there is time for it."""
+        now, taken = time.monotonic(), self.taken
+        is_costly = self.spent_s > SHARE * (now - self.began) and taken > LEAST * report.clock.progress
+        if report.clock.samples < self.due or is_costly or report.failed:
+            return {}
+        self.due = (report.clock.samples // self.every + 1) * self.every
+        row = self.examiner(report.game, report.clock) | self.steps
+        self.weights = {
+            name: [parameter.detach().clone() for parameter in player.parameters]
+            for name, player in report.game.players.items()
+        }
+        self.weighed_at = report.clock.step
+        self.taken += 1
+        self.spent_s += time.monotonic() - now
+        return row
+
+    def heed(self, row: Row) -> None:
+        """Look at the history with its new row; say what has come and what has gone."""
+        began = time.monotonic()
+        self.rows.append(row)
+        if not (row.get("failed") or "health/spread" in row):
+            return
+        found = {finding.name: finding for finding in diagnose(History(self.rows, self.config))}
+        for name, finding in found.items():
+            if name not in self.present:
+                self.write({"event": "found", **finding.as_json()})
+                say(f"doctor: {finding.line()}")
+        for name, finding in self.present.items():
+            if name not in found:
+                self.write({"event": "recovered", "name": name, "samples": row["samples"]})
+                say(f"doctor: {finding.title}: over since {row['samples']:,} samples")
+        self.present = found
+        self.spent_s += time.monotonic() - began
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Append to findings.jsonl and tell the listeners."""
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise StorageError(f"cannot write {self.path}: {error}") from error
+        for listener in self.listeners:
+            listener(entry)
+
+
+def examiner(run: Run, source: Source, *, device: str) -> Examiner:
+    """What examines the game of a run: with its unseen data, and a classifier of its classes where there is one."""
+    return Examiner(
+        source, held_out(run), batch=run.recipe.batch, device=device, classify=classifier_of(source, device)
+    )
+
+
+def held_out(run: Run) -> Source | None:
+    """Data of the same kind that the run does not train on: the other split of its source, if there is one."""
+    options = run.data_options
+    if options.split == "test":
+        return None
+    try:
+        source = open_source(run.config["data"]["source"], replace(options, split="test", offline=True))
+    except OrganzaError:
+        return None
+    return source if source.spec == run.spec else None
+
+
+def classifier_of(source: Source, device: str) -> Callable[[Tensor], Tensor] | None:
+    """Tells the classes of images, -1 where it is not sure, of data that organza has a classifier for; else None."""
+    spec, name = source.spec, CLASSIFIERS.get(source.name)
+    if name is None or not isinstance(spec, ImageSpec) or not spec.num_classes:
+        return None
+    extractor = load_extractor(name, device=device)
+
+    def classify(images: Tensor) -> Tensor:
+        probabilities = np.asarray(extractor(encode(images.nan_to_num(), spec)).probabilities)
+        return torch.from_numpy(np.where(probabilities.max(1) > SURE, probabilities.argmax(1), -1))
+
+    return classify
