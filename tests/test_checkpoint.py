@@ -14,8 +14,11 @@ from torch import Tensor, nn
 
 from organza import checkpoint
 from organza.checkpoint import best, is_whole, listed, load, load_players, newest, save
+from organza.data.memory import MemorySource
+from organza.data.spec import ImageSpec
 from organza.errors import CheckpointError, StorageError
-from organza.game import Clock, Game, Player, Stop
+from organza.game import Batch, Clock, Game, Player, Report, Request, Stop, labels
+from organza.hooks.checkpoints import Checkpoints
 from organza.trainer import Budget, Data, train
 
 Build = Callable[..., Game]
@@ -157,6 +160,15 @@ def test_a_damaged_checkpoint_is_refused_and_the_newest_whole_one_found(
     assert saved(tmp_path, game, 300) == ["000000200", "000000300"]
 
 
+def test_what_newest_has_found_whole_is_not_hashed_again(toy_game: Build, toy_data: Data, tmp_path: Path) -> None:
+    game = toy_game()
+    path = save(tmp_path, game, trained(game, toy_data, 18))
+    alter(path)
+    with pytest.raises(CheckpointError, match="was altered"):
+        load(path, toy_game())
+    assert load(path, toy_game(), is_checked=True).samples == 18
+
+
 def test_without_any_whole_checkpoint_there_is_no_newest(tmp_path: Path) -> None:
     (tmp_path / "000000100").mkdir()
     (tmp_path / "notes").mkdir()
@@ -220,6 +232,22 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_says_what_to_do(toy_ga
     (tmp_path / "checkpoints").write_text("a file is in the way")
     with pytest.raises(StorageError, match="Free some space or make the folder writable, then run: organza resume"):
         save(tmp_path / "checkpoints", toy_game(), Clock(samples=1))
+
+
+def test_a_score_compares_classes_as_the_data_has_them_a_few_large_images_at_once(tmp_path: Path) -> None:
+    spec, asked = ImageSpec(classes=("dark", "light"), channels=3, height=512, width=256), []
+    label = (torch.arange(24) == 5).long()
+    stored = (255 * label.to(torch.uint8))[:, None, None, None].expand(-1, *spec.shape)
+    source = MemorySource({"image": stored, "label": label}, name="two", spec=spec)
+
+    def generate(request: Request) -> Batch:
+        asked.append(request.count)
+        label = labels(request, 2)
+        return {"image": (2.0 * label - 1)[:, None, None, None].expand(-1, *spec.shape), "label": label}
+
+    score = Checkpoints(tmp_path, source, keep=1).score(Report(Clock(), {}, {}, Game({}, [], generate)))
+    assert score == pytest.approx(0, abs=1e-5)
+    assert asked == [1, 8, 8, 8]  # the first tells whether there are classes
 
 
 @pytest.mark.parametrize("room", [20_000, 300, 10])

@@ -75,6 +75,14 @@ def test_two_ranks_equal_one_rank_with_the_doubled_batch(tmp_path: Path, start: 
     assert open_run(tmp_path / "two").rows()[-1]["samples"] == 128
 
 
+def test_a_mistake_that_every_rank_finds_keeps_its_exit_code_and_promises_no_checkpoint(start: Start) -> None:
+    process = start("--limit", "31", "--devices", "2", run="run")
+    output = finish(process)
+    assert process.returncode == 2, output
+    assert "a batch of 32 is larger than the data set" in output
+    assert "checkpoint" not in output
+
+
 @pytest.mark.slow
 def test_a_rank_that_dies_is_named_and_ends_the_run(tmp_path: Path, start: Start) -> None:
     process = start("--minutes", "5", "--devices", "2", run="run")

@@ -18,6 +18,7 @@ from organza.game import (
     Request,
     Stop,
     Turn,
+    at_once,
     evaluating,
     every,
     from_latents,
@@ -186,6 +187,27 @@ def test_the_first_samples_do_not_depend_on_how_many_are_asked_for(count: int, t
     torch.testing.assert_close(generate(Request(count, seed=3))["x"][:k], generate(Request(700, seed=3))["x"][:k])
     assert torch.equal(latents(Request(count, seed=3), 5)[:k], latents(Request(700, seed=3), 5)[:k])
     assert torch.equal(labels(Request(count, seed=3), 7)[:k], labels(Request(700, seed=3), 7)[:k])
+
+
+class Enlarging(nn.Module):
+    """A latent to 2048 x 2048 copies of it; notes how many samples it makes at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+        self.asked: list[int] = []
+
+    def forward(self, latent: Tensor) -> Tensor:
+        self.asked.append(len(latent))
+        return (self.weight * latent)[:, :, None].expand(-1, 2048, 2048)
+
+
+def test_large_samples_are_made_a_few_at_once() -> None:
+    network = Enlarging()
+    made = from_latents(player(network), 1, key="x", chunk=2)(Request(3))["x"]
+    assert network.asked == [2, 1]
+    torch.testing.assert_close(made[:, 0, :1], latents(Request(3), 1))
+    assert [at_once(shape) for shape in ((2,), (3, 64, 64), (3, 256, 256), (1, 10**5, 10**4))] == [250, 250, 21, 1]
 
 
 def test_another_seed_gives_other_latents_and_they_are_standard_normal() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
 
 from organza.data.spec import ImageSpec, VectorSpec
 from organza.errors import DataError, UsageError
-from organza.recipe import Recipe, find
+from organza.recipe import Recipe, find, named
 from organza.recipes import RECIPES
 from organza.recipes.dcgan import DCGAN
 from organza.recipes.dcgan import PRESETS as DCGAN_PRESETS
@@ -61,6 +62,7 @@ def test_a_preset_is_found_and_fields_replace_its_values() -> None:
         ("dcgan", {"widht": 3}, r"no field 'widht' of DCGAN; did you mean 'width'\? Known: "),
         ("./missing.py", {}, r"no recipe file missing.py; write one with: organza eject dcgan"),
         ("no.such.module:Mine", {}, r"cannot import the recipe module 'no.such.module'"),
+        ("dcgn:paper", {}, r"no recipe 'dcgn' .*; did you mean 'dcgan'\?"),
         ("organza.errors:DataError", {}, r"organza.errors defines no recipe: it needs a subclass of organza.Recipe"),
     ],
 )
@@ -102,6 +104,42 @@ def test_a_recipe_by_import_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     found = find("package.some_module:Other")
     assert (type(found.recipe).__name__, found.recipe.width, found.name) == ("Other", 4, "package.some_module")
     assert find("organza.recipes.dcgan:tiny").recipe == DCGAN_PRESETS["tiny"]
+
+
+def test_a_recipe_object_of_a_module_without_a_dot_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file(tmp_path, MINE, name="undotted_module.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = importlib.import_module("undotted_module").Mine(width=9)
+    found = named(recipe)
+    assert found.name == "undotted_module:Mine"
+    assert type(find(found.name).recipe) is type(recipe)
+
+
+def test_a_recipe_object_that_cannot_be_found_again_is_refused() -> None:
+    class Local(DCGAN):  # pyright: ignore[reportGeneralTypeIssues]
+        pass
+
+    with pytest.raises(UsageError, match=r"Local of test_recipe could not be found again .* a file of its own"):
+        named(Local())
+
+
+def test_two_files_of_one_name_are_two_recipes(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    first = find(file(tmp_path, MINE)).recipe
+    second = find(file(tmp_path / "other", MINE)).recipe
+    assert [named(recipe).name for recipe in (first, second)] == [
+        str(tmp_path / "my_gan.py"),
+        str(tmp_path / "other" / "my_gan.py"),
+    ]
+
+
+def test_fields_of_ones_own_may_have_other_types_under_usual_names(tmp_path: Path) -> None:
+    own = MINE.replace("width: int = 3", "width: tuple[int, ...] = (3, 4)\n    latent: int | None = None")
+    assert find(file(tmp_path, own)).recipe.width == (3, 4)
+    with pytest.raises(UsageError, match=r"width must be above 0; got \(3, 0\)"):
+        find(file(tmp_path, own), width=(3, 0))
 
 
 @pytest.mark.parametrize("text", ["raise RuntimeError('on purpose')", "x = ", "import no_such_module_at_all"])

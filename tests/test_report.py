@@ -33,7 +33,7 @@ def source() -> MemorySource:
 def rows_of(count: int = 40, **values: float) -> list[dict]:
     usual = {"d_real": 0.6, "d_fake": 0.4, "real_accuracy": 0.7, "fake_accuracy": 0.7, "time_s": 12.5, "epoch": 0.5}
     terms = {"loss/critic/nonsaturating": 1.2, "loss/generator/nonsaturating": 0.9, "grad_norm/critic": 0.3}
-    return [{"samples": 100 * (step + 1), "step": step} | usual | terms | values for step in range(count)]
+    return [{"samples": 100 * (step + 1), "step": 10 * (step + 1)} | usual | terms | values for step in range(count)]
 
 
 def frames_into(folder: Path, samples: list[int]) -> None:
@@ -309,6 +309,7 @@ def test_a_critic_without_gradient_is_no_balance():
     [
         ("relativistic", {"loss/critic/relativistic": 0.6}, "The game is in balance"),
         ("relativistic", {"loss/critic/relativistic": 0.01}, "The critic wins"),
+        ("relativistic", {"loss/critic/relativistic": 12.8}, "The critic is wrong about its pairs"),
         ("relativistic", {}, "No verdict on the balance"),
         ("least_squares", {"real_score": 0.6, "fake_score": 0.4}, "The game is in balance"),
         ("least_squares", {"real_score": 1.0, "fake_score": 0.01}, "The critic wins"),
@@ -344,6 +345,16 @@ def test_an_unfinished_run_says_so(tmp_path):
 def test_what_a_rollback_undid_is_left_out():
     rows = [{"samples": seen, "step": step} for step, seen in enumerate([100, 200, 300, 200, 300, 400])]
     assert [row["step"] for row in timeline(rows)] == [0, 3, 4, 5]
+
+
+def test_rows_of_one_moment_are_one_row_and_a_refused_step_is_not_forgotten():
+    rows = [{"samples": 100, "loss": 0.5, "failed": "nan"}, {"samples": 100, "distance": 2.0}]
+    assert timeline(rows) == [{"samples": 100, "loss": 0.5, "failed": "nan", "distance": 2.0}]
+
+
+def test_a_few_steps_are_too_short_to_judge():
+    assert judge(rows_of(4), OBJECTIVES["nonsaturating"]).headline == "Too short to judge"
+    assert judge(rows_of(5), OBJECTIVES["nonsaturating"]).headline == "The game is in balance"
 
 
 def test_the_objective_comes_from_the_recipe_or_the_terms():

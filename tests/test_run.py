@@ -12,17 +12,26 @@ import torch
 
 from organza import checkpoint
 from organza.data.options import DataOptions
+from organza.data.registry import absolute
 from organza.data.spec import ImageSpec, Spec, VectorSpec
 from organza.errors import CheckpointError, StorageError
 from organza.game import Clock
 from organza.recipe import Found, find
 from organza.recipes.vanilla import VanillaGAN
-from organza.run import Run, create_run, next_folder, open_run, truncate_rows
+from organza.run import Run, create_run, launched_before, locked, next_folder, open_run, truncate_rows
 from organza.settings import RunSettings
 from test_recipe import MINE
 
 
-def made(folder: Path | None, *, recipe: str = "vanilla:tiny", spec: Spec | None = None, **settings: object) -> Run:
+def made(
+    folder: Path | None,
+    *,
+    recipe: str = "vanilla:tiny",
+    spec: Spec | None = None,
+    count: int = 1000,
+    origin: Path | None = None,
+    **settings: object,
+) -> Run:
     return create_run(
         found=find(recipe),
         data="ring8",
@@ -30,6 +39,8 @@ def made(folder: Path | None, *, recipe: str = "vanilla:tiny", spec: Spec | None
         options=DataOptions(),
         settings=RunSettings(run=folder, **settings),
         spec=spec or VectorSpec(size=2),
+        count=count,
+        origin=origin,
     )
 
 
@@ -58,6 +69,8 @@ def test_the_same_configuration_takes_the_run_up_again(tmp_path: Path) -> None:
         ({"recipe": "vanilla:mlp256"}, r"latent \(8 in the run, 64 now\)"),
         ({"recipe": "dcgan:tiny"}, r"class \('VanillaGAN' in the run, 'DCGAN' now\)"),
         ({"spec": VectorSpec(size=1)}, r"size \(2 in the run, 1 now\)"),
+        ({"count": 999}, r"count \(1000 in the run, 999 now\)"),
+        ({"origin": Path("/other/000000064")}, r"origin \(None in the run, '/other/000000064' now\)"),
     ],
 )
 def test_another_configuration_is_refused_and_the_field_named(
@@ -66,6 +79,52 @@ def test_another_configuration_is_refused_and_the_field_named(
     made(tmp_path, samples=100)
     with pytest.raises(CheckpointError, match=f"was started differently: .*{message}.*organza resume"):
         made(tmp_path, **{"samples": 100} | change)
+
+
+def test_a_recipe_file_that_was_edited_is_refused_and_an_older_run_still_opens(tmp_path: Path) -> None:
+    path = tmp_path / "my_gan.py"
+    path.write_text(MINE)
+    run = made(tmp_path / "run", recipe=str(path))
+    path.write_text(MINE.replace("raise NotImplementedError", "return None"))
+    with pytest.raises(CheckpointError, match=r"was started differently: file_sha256 \('.*organza resume"):
+        made(tmp_path / "run", recipe=str(path))
+    older = json.loads((run.folder / "run.json").read_text())
+    del older["recipe"]["file_sha256"], older["data"]["count"]
+    (run.folder / "run.json").write_text(json.dumps(older))
+    assert made(tmp_path / "run", recipe=str(path)).config == older
+
+
+def test_a_run_of_a_module_without_a_dot_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_models.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert made(tmp_path / "run", recipe="my_models:Mine").recipe.width == 3
+
+
+def test_a_run_folder_is_for_one_process_at_a_time(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(CheckpointError, match="in use by another process"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+def test_the_folder_of_named_data_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set.npy").touch()
+    found = [absolute(source) for source in ("mnist", "set.npy", "fashion-mnist:idx")]
+    assert found == ["mnist", str(tmp_path / "set.npy"), f"fashion-mnist:{tmp_path / 'idx'}"]
+
+
+def test_only_a_restarted_launch_takes_its_folder_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    run = made(None)
+    assert launched_before() is None
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert launched_before() == run.folder
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    assert launched_before() is None
+    assert made(None).config["launch"] is None
 
 
 def test_folders_are_numbered_on_and_never_shared(tmp_path: Path) -> None:
@@ -139,6 +198,7 @@ def test_a_run_of_a_recipe_by_import_path_finds_it_again(name: str, tmp_path: Pa
         options=DataOptions(),
         settings=RunSettings(run=tmp_path),
         spec=VectorSpec(),
+        count=1000,
     )
     assert run.recipe == recipe
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,13 @@ import torch
 
 import organza
 from organza import DataOptions, RunSettings, checkpoint
+from organza.data import open_source
 from organza.errors import CheckpointError, DataError, DivergedError, UsageError
-from organza.game import Report
+from organza.game import Clock, Report
+from organza.hooks.samples import Samples
+from organza.planning import estimate
 from organza.recipe import find
+from organza.run import locked
 
 TINY = RunSettings(samples=640, device="cpu", log_every=64, checkpoint_every=128)
 
@@ -91,9 +96,106 @@ def test_a_run_whose_data_changed_is_not_resumed(tmp_path: Path) -> None:
     np.save(file, np.zeros((40, 8, 8, 1), dtype=np.uint8))
     settings = RunSettings(samples=640, device="cpu", pause_at=64)
     run = organza.train("vanilla:tiny", data=str(file), run=tmp_path / "run", settings=settings)
-    np.save(file, np.zeros((40, 9, 8, 1), dtype=np.uint8))
-    with pytest.raises(CheckpointError, match="has changed"):
+    for shape in [(40, 9, 8, 1), (41, 8, 8, 1)]:
+        np.save(file, np.zeros(shape, dtype=np.uint8))
+        with pytest.raises(CheckpointError, match=f"changed: it was 40 .* now it is {shape[0]} .* organza finetune"):
+            organza.resume(run)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = organza.train("vanilla:tiny", data="ring8", run=tmp_path / "a run", settings=TINY)
+    assert run.rows()[-1]["progress"] == 1.0
+    before = contents(run.folder)
+    organza.resume(run)
+    organza.train("vanilla:tiny", data="ring8", run=run.folder, settings=TINY)
+    told = f"already finished after 640 samples; to train on from its weights: organza finetune '{run.folder}'"
+    assert capsys.readouterr().out.count(told) == 2
+    assert contents(run.folder) == before
+
+
+def test_a_grid_is_drawn_once_for_each_moment(tmp_path: Path) -> None:
+    source = open_source("ring8", DataOptions(limit=50))
+    samples, told = Samples(tmp_path, source), []
+    samples.listeners.append(lambda path, seen: told.append(seen))
+    (tmp_path / "samples").mkdir()
+    game = find("vanilla:tiny").recipe.build(source.spec)
+    for seen in (0, 64, 64):
+        samples(Report(Clock(samples=seen), {}, {}, game))
+    assert told == [0, 64]
+
+
+def test_the_report_of_a_run_that_ended_without_one_is_written(tmp_path: Path) -> None:
+    run = organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=TINY)
+    (run.folder / "report.html").unlink()
+    before = contents(run.checkpoints)
+    organza.resume(run)
+    assert (run.folder / "report.html").exists()
+    assert contents(run.checkpoints) == before
+
+
+def test_the_weights_of_a_refused_step_are_not_the_newest_checkpoint(tmp_path: Path) -> None:
+    refused: list[int] = []
+
+    def hook(report: Report) -> organza.Stop | None:
+        if report.failed:
+            refused.append(report.clock.samples)
+        return organza.Stop("refused") if report.failed else None
+
+    recipe = find("vanilla:tiny", critic_lr=1e30, generator_lr=1e30).recipe
+    run = organza.train(recipe, data="ring8", run=tmp_path / "run", settings=TINY, hooks=[hook])
+    assert int(checkpoint.listed(run.checkpoints)[-1].name) < refused[0]
+
+
+def test_a_signal_ends_training_after_it_has_saved(tmp_path: Path) -> None:
+    def hook(report: Report) -> None:
+        if report.clock.samples == 160:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=TINY, hooks=[hook])
+    newest = checkpoint.newest(tmp_path / "run" / "checkpoints")
+    assert newest is not None
+    assert newest.name == "000000160"
+
+
+def test_a_run_that_another_process_trains_is_not_touched(tmp_path: Path) -> None:
+    paused = RunSettings(samples=640, device="cpu", pause_at=64)
+    run = organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=paused)
+    with locked(run.folder), pytest.raises(CheckpointError, match="in use by another process"):
         organza.resume(run)
+    assert checkpoint.listed(run.checkpoints)[-1].name == "000000064"
+
+
+def test_a_batch_larger_than_the_data_set_is_refused(tmp_path: Path) -> None:
+    options = DataOptions(limit=15)
+    message = r"a batch of 16 is larger than the data set \(ring8: 15 samples\); set --batch to 15 at most"
+    with pytest.raises(UsageError, match=message):
+        organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=TINY, options=options)
+    with pytest.raises(UsageError, match=message):
+        estimate(find("vanilla:tiny").recipe, data="ring8", settings=TINY, options=options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_finetune_brings_images_to_the_size_of_the_run_and_says_what_else_differs(tmp_path: Path) -> None:
+    random, old = np.random.default_rng(0), tmp_path / "old"
+    settings = RunSettings(samples=32, device="cpu", run=tmp_path / "new")
+
+    def data(name: str, side: int, channels: int, classes: int) -> str:
+        images = random.integers(256, size=(20, side, side, channels), dtype=np.uint8)
+        np.savez(tmp_path / name, images=images, labels=np.arange(20) % classes)
+        return str(tmp_path / name)
+
+    organza.train("dcgan:tiny", data=data("a.npz", 8, 1, 3), run=old, settings=TINY)
+    with pytest.raises(DataError, match=r"old was trained on 3 classes \(0, 1, 2\), your data has 2 classes \(0, 1\)"):
+        organza.finetune(old, data=data("b.npz", 8, 1, 2), settings=settings, options=DataOptions())
+    with pytest.raises(DataError, match=r"1 x 8 x 8, your data has 3 x 8 x 8, .* add --resize 8x8 --channels gray"):
+        organza.finetune(old, data=data("c.npz", 8, 3, 3), settings=settings, options=DataOptions())
+    new = organza.finetune(old, data=data("d.npz", 12, 1, 3), settings=settings, options=DataOptions())
+    assert new.spec == organza.open(old).spec
 
 
 def test_a_batch_that_ranks_cannot_share_and_two_budgets_are_usage_errors(tmp_path: Path) -> None:
@@ -101,6 +203,8 @@ def test_a_batch_that_ranks_cannot_share_and_two_budgets_are_usage_errors(tmp_pa
         RunSettings(samples=1, minutes=1)
     with pytest.raises(UsageError, match="above 0"):
         RunSettings(keep=0)
+    with pytest.raises(UsageError, match=r"--seed must be from 0 to 18446744073709551615; got 18446744073709551616"):
+        RunSettings(seed=2**64)
 
 
 def test_finetune_begins_with_the_other_runs_weights(tmp_path: Path) -> None:
@@ -163,6 +267,11 @@ def test_class_names_never_lead_out_of_the_folder(tmp_path: Path) -> None:
         ("vanilla", {"dropout": 0.5}, "no dropout"),
         ("vanilla:conv", {"dropout": 2.0}, "share from 0 to 1"),
         ("vanilla", {"critic_repeats": 0}, "above 0"),
+        ("vanilla", {"generator_widths": (64, 0)}, r"generator_widths must be above 0; got \(64, 0\)"),
+        ("vanilla", {"nets": "conv", "generator_widths": ()}, "at least one number in generator_widths; got none"),
+        ("vanilla", {"betas": (1.0, 2.0)}, r"betas must be at least 0 and below 1; got \(1.0, 2.0\)"),
+        ("dcgan", {"generator_lr": -1.0}, "generator_lr must be at least 0; got -1.0"),
+        ("dcgan", {"halflife": -5.0}, "halflife must be at least 0; got -5.0"),
     ],
 )
 def test_fields_that_make_no_sense_together_are_refused(recipe: str, fields: dict[str, float], message: str) -> None:

@@ -16,7 +16,7 @@ from organza import checkpoint
 from organza.compiling import gradients
 from organza.errors import DivergedError, UsageError
 from organza.game import Batch, Clock, Game, Hook, Loss, Player, Report, Request, Stop, Turn
-from organza.trainer import Budget, Data, Guard, draw, step, take, train
+from organza.trainer import Budget, Data, Guard, draw, split, step, take, train
 
 Build = Callable[..., Game]
 
@@ -138,6 +138,14 @@ def test_micro_batches_add_up_to_the_whole_batch_even_with_a_ragged_last_part(
         torch.testing.assert_close(found.terms[name], term)
     assert found.watch["real_score"].shape == (6, 1)
     torch.testing.assert_close(found.watch["fake_score"], expected.watch["fake_score"])
+
+
+@pytest.mark.parametrize(("micro_batch", "sizes"), [(16, [16]), (15, [8, 8]), (7, [6, 5, 5]), (1, [1] * 16)])
+def test_the_parts_of_a_batch_are_even(micro_batch: int, sizes: list[int]) -> None:
+    batch = {"x": torch.arange(32).view(16, 2), "label": torch.arange(16)}
+    parts = list(split(batch, micro_batch))
+    assert [len(part["label"]) for part in parts] == sizes
+    assert all(torch.equal(torch.cat([part[key] for part in parts]), value) for key, value in batch.items())
 
 
 def test_noise_does_not_depend_on_the_micro_batch_and_differs_from_turn_to_turn(

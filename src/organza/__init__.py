@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from organza.recipe import find as find
     from organza.run import Run as Run
     from organza.run import open_run as open  # noqa: F401
+    from organza.scoring import evaluate as evaluate
     from organza.session import finetune as finetune
     from organza.session import resume as resume
     from organza.session import train as train
@@ -30,6 +31,7 @@ _HOMES = {
     "train": "session",
     "resume": "session",
     "finetune": "session",
+    "evaluate": "scoring",
     "open": "run:open_run",
     "Run": "run",
     "RunSettings": "settings",

@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 import os
+import shlex
 import shutil
 from contextlib import suppress
 from dataclasses import asdict
@@ -68,7 +69,7 @@ def save(folder: Path, game: Game, clock: Clock, *, keep: int = 2, score: float 
             remove_leftovers(folder)
         raise StorageError(
             f"cannot write the checkpoint {target}: {error}. Free some space or make the folder writable, then run: "
-            f"organza resume {folder.parent}"
+            f"organza resume {shlex.quote(str(folder.parent))}"
         ) from error
     return target
 
@@ -123,14 +124,19 @@ def optimizer_state(player: Player) -> tuple[Tensors, dict[str, Any]]:
     return tensors, {"state": scalars, "groups": groups, "rate_scale": player.rate_scale}
 
 
-def load(path: Path, game: Game) -> Clock:
+def load(path: Path, game: Game, *, is_checked: bool = False) -> Clock:
     """Put a game back to where a checkpoint was taken: weights, averages, optimizers, extras.
+
+    Args:
+        path: The folder of the checkpoint.
+        game: Changed in place.
+        is_checked: `newest` has found it whole just now, so its files need not be hashed again.
 
     Raises:
         CheckpointError: The files are damaged, or belong to another recipe.
     """
-    meta = read_meta(path)
-    load_players(path, game)
+    meta = peek(path) if is_checked else read_meta(path)
+    load_players(path, game, is_checked=True)
     for name, module in game.extras.items():
         restore(module, tensors_under(path / "extras.safetensors", f"{name}."), f"{name} of {path}")
     for name, player in game.players.items():
@@ -156,9 +162,10 @@ def laid_out(value: Any, parameter: Tensor) -> Any:
     return value
 
 
-def load_players(path: Path, game: Game) -> None:
-    """Weights and averages only: for generating and fine-tuning."""
-    read_meta(path)
+def load_players(path: Path, game: Game, *, is_checked: bool = False) -> None:
+    """Weights and averages only: for generating and fine-tuning. Arguments as for `load`."""
+    if not is_checked:
+        read_meta(path)
     for name, player in game.players.items():
         for part in {"network": player.network, "averaged": player.averaged}.items():
             if part[0] == "network" or player.averaged is not player.network:

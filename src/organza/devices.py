@@ -49,7 +49,7 @@ def choose(device: str) -> str:
     if not available[kind]:
         raise UsageError(f"this torch ({torch.__version__}) finds no {kind} device; run with --device auto or cpu")
     index = device.partition(":")[2]
-    if index and (not index.isdigit() or int(index) >= torch.cuda.device_count() or "RANK" in os.environ):
+    if index and (not index.isdecimal() or int(index) >= torch.cuda.device_count() or "RANK" in os.environ):
         raise UsageError(
             f"there is no device {device!r} here: {torch.cuda.device_count()} GPUs, and each rank takes its own; run "
             "with --device cuda"

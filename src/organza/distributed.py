@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -69,7 +69,7 @@ def naming_the_phase(phase: str) -> Iterator[None]:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise DistributedError(
             f"rank {os.environ.get('RANK', '0')} lost contact with another rank while {phase} ({reason}). "
-            "The newest checkpoint is intact: start the same command again to go on from it."
+            "What the run has saved is intact: go on from its newest checkpoint with organza resume RUN"
         ) from error
 
 
@@ -100,14 +100,18 @@ def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor) -> tuple
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """Rank 0 does this before the others: what it downloads or caches, they find."""
-    if world() > 1 and not is_main():
-        with naming_the_phase("waiting for rank 0 to open the data"):
-            dist.barrier()
+    """Rank 0 does this before the others, for as long as it takes: what it downloads or caches, they find."""
+    if world() == 1:
+        yield
+        return
+    with naming_the_phase("waiting for rank 0 to open the data"):
+        patient: Any = dist.new_group(backend="gloo", timeout=timedelta(days=1))
+        if not is_main():
+            dist.barrier(patient)
     yield
-    if world() > 1 and is_main():
+    if is_main():
         with naming_the_phase("opening the data"):
-            dist.barrier()
+            dist.barrier(patient)
 
 
 @final
@@ -148,6 +152,13 @@ def broadcast_text(text: str) -> str:
     with naming_the_phase("sharing the run folder's name"):
         dist.broadcast_object_list(box, src=0)
     return str(box[0])
+
+
+def add_up(values: Tensor) -> None:
+    """Replace the values, on the host, by their sum over all ranks."""
+    if world() > 1:
+        with naming_the_phase("gathering samples"):
+            dist.all_reduce(values)
 
 
 def broadcast_buffers(modules: Iterable[nn.Module]) -> None:

@@ -8,7 +8,8 @@ networks; they see one batch and the clock, and return named terms.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -74,7 +75,9 @@ class Player:
         network: What plays. Parts that the optimizer does not own stay frozen.
         optimizer: Moves the parameters it was given, and no others.
         lr: Learning rate as a schedule; None keeps the rate of the optimizer.
-        halflife: Of the weight average, in samples, ramped up at the start; None: no average.
+        halflife: Of the weight average, in samples; None: no average.
+        ramp: The half-life is at most this share of the samples seen, so that the random beginning is forgotten soon
+            (StyleGAN2's EMA ramp-up, Karras et al. 2020); None: the half-life as it is, from the start.
         clip: Largest gradient norm; longer gradients are shortened to it. None: no limit.
     """
 
@@ -85,12 +88,14 @@ class Player:
         *,
         lr: Schedule | None = None,
         halflife: float | None = None,
+        ramp: float | None = 0.05,
         clip: float | None = None,
     ) -> None:
         self.network = network
         self.optimizer = optimizer
         self.lr = lr
         self.halflife = halflife
+        self.ramp = ramp
         self.clip = clip
         self.rate_scale = 1.0  # lowered when the trainer rolls back from a divergence; saved with the checkpoint
         self.base_rates = [float(group["lr"]) for group in optimizer.param_groups]
@@ -114,13 +119,10 @@ class Player:
         """Move the average towards the weights by what `samples` samples are worth.
 
         Batch statistics are averaged likewise, for they belong to the weights; other buffers are copied.
-
-        The half-life is ramped: never more than a twentieth of the `seen` samples, so that the random beginning is
-        forgotten soon (Karras et al. 2020, StyleGAN2's EMA ramp-up).
         """
         if self.halflife is None:
             return
-        halflife = min(self.halflife, 0.05 * seen)
+        halflife = self.halflife if self.ramp is None else min(self.halflife, self.ramp * seen)
         keep = 0.5 ** (samples / max(halflife, 1e-8))
         averaged, current = self.weights
         torch._foreach_lerp_(averaged, current, 1 - keep)
@@ -185,10 +187,12 @@ class Turn:
 @final
 @dataclass(frozen=True)
 class Request:
-    """What is to be generated. Sample i depends on (seed, i), its label and its latent, not on `count`."""
+    """What is to be generated. Sample i depends on (seed, i), its label and its latent, not on `count` and `start`."""
 
     count: int
     seed: int = 0
+    start: int = 0
+    """The first i: the request is for samples `start` to `start + count`, so that ranks can share the work."""
     labels: Tensor | None = None
     """Class indices, (count,); None draws them uniformly where the game has classes."""
     latents: Tensor | None = None
@@ -271,6 +275,8 @@ class Stop:
     """Returned by a hook to end the run after the step."""
 
     reason: str
+    is_final: bool = False
+    """The run has reached what it was for: it counts as finished, not as interrupted."""
 
 
 Hook = Callable[[Report], Stop | None]
@@ -319,24 +325,38 @@ def evaluating(network: nn.Module) -> Iterator[nn.Module]:
 
 
 def latents(request: Request, size: int) -> Tensor:
-    """The latents of a request: standard normal, (count, size). The first k do not depend on `count`."""
+    """The latents of a request: standard normal, (count, size). Row i of all of them depends on (seed, i) alone."""
     if request.latents is not None:
         return request.latents
-    drawn = np.random.default_rng([request.seed, 0x1A7E]).standard_normal((request.count, size), dtype=np.float32)
-    return torch.from_numpy(drawn) * request.truncation
+    rows = request.start + request.count  # those before are drawn as well: a normal takes no fixed share of the stream
+    drawn = np.random.default_rng([request.seed, 0x1A7E]).standard_normal((rows, size), dtype=np.float32)
+    return torch.from_numpy(drawn[request.start :]) * request.truncation
 
 
 def labels(request: Request, num_classes: int) -> Tensor:
     """The class indices of a request, (count,): those asked for, or uniform ones."""
     if request.labels is not None:
         return request.labels
-    return torch.from_numpy(np.random.default_rng([request.seed, 0x1ABE]).integers(num_classes, size=request.count))
+    rows = request.start + request.count
+    drawn = np.random.default_rng([request.seed, 0x1ABE]).integers(num_classes, size=rows)
+    return torch.from_numpy(drawn[request.start :])
+
+
+def at_once(shape: Sequence[int]) -> int:
+    """How many samples of a shape to make or compare at once: 250, or fewer where they are large."""
+    return max(1, min(250, 2**22 // math.prod(shape)))
 
 
 def from_latents(
-    player: Player, size: int, *, key: str, num_classes: int = 0, decode: Callable[[Tensor], Tensor] | None = None
+    player: Player,
+    size: int,
+    *,
+    key: str,
+    num_classes: int = 0,
+    decode: Callable[[Tensor], Tensor] | None = None,
+    chunk: int = 250,
 ) -> Generate:
-    """The usual `Game.generate`: averaged weights, latents in, samples out, in chunks of 250.
+    """The usual `Game.generate`: averaged weights, latents in, samples out, a chunk of them at a time.
 
     Args:
         player: Its averaged network maps (N, size), and labels (N,) if there are classes, to samples.
@@ -344,6 +364,7 @@ def from_latents(
         key: Batch key of the samples, `Spec.key`.
         num_classes: How many classes the network takes; 0: it takes latents alone.
         decode: From what the network makes to the range of the spec; None: they are the same.
+        chunk: Samples in a forward pass; see `at_once`.
     """
 
     def generate(request: Request) -> Batch:
@@ -351,8 +372,8 @@ def from_latents(
         inputs = [latents(request, size)] + ([labels(request, num_classes)] if num_classes else [])
         parts = []
         with evaluating(player.averaged) as network:
-            for chunk in zip(*(value.split(250) for value in inputs), strict=True):
-                samples = network(*(value.to(device) for value in chunk)).float()
+            for part in zip(*(value.split(chunk) for value in inputs), strict=True):
+                samples = network(*(value.to(device) for value in part)).float()
                 parts.append(samples if decode is None else decode(samples))
         made = {key: torch.cat(parts)}
         return made | {"label": inputs[1].to(device)} if num_classes else made

@@ -39,7 +39,7 @@ def generate(
     checkpoint: Path | None = None,
 ) -> Generated:
     """New samples from a run. Arguments as for `Run.generate`; `checkpoint`: another than the newest."""
-    check_request(count, seed)
+    check_request(count, seed, truncation)
     game = run.game(path=checkpoint, device=device)
     labels = None
     if label is not None:
@@ -48,8 +48,10 @@ def generate(
     return stored(made, run.spec)
 
 
-def check_request(count: int, seed: int) -> None:
+def check_request(count: int, seed: int, truncation: float) -> None:
     """Refuse numbers that make no sense."""
+    if not 0 <= truncation < float("inf"):
+        raise UsageError(f"--truncation must be at least 0 and finite; got {truncation}")
     if count < 1 or seed < 0:
         raise UsageError(f"--count must be at least 1 and --seed at least 0; got {count} and {seed}")
 
@@ -68,7 +70,7 @@ def class_index(spec: Spec, label: str | int, conditional: bool) -> int:
         )
     if str(label) in spec.classes:
         return spec.classes.index(str(label))
-    if str(label).isdigit() and int(label) < spec.num_classes:
+    if str(label).isdecimal() and int(label) < spec.num_classes:
         return int(label)
     raise UsageError(f"no class {label!r}; this run knows {', '.join(spec.classes)} (or 0 to {spec.num_classes - 1})")
 
@@ -106,6 +108,11 @@ def write(run: Run, made: Generated, out: Path, *, seed: int, mark: bool = True)
 def write_folder(made: Generated, out: Path, spec: Spec, *, metadata: dict[str, str], mark: bool) -> str:
     """One PNG each; classes get sub-folders, so that the folder can be trained on again."""
     out.mkdir(exist_ok=True)
+    if any(out.iterdir()):
+        raise StorageError(
+            f"the folder {out} holds files already, and new ones would mix with them; choose another with --out, or "
+            "empty it first"
+        )
     names = folder_names(spec.classes)
     for index, image in enumerate(made.samples):
         folder = out if made.labels is None else out / names[made.labels[index]]
@@ -141,7 +148,7 @@ def interpolate(
 
     Latents are interpolated on the sphere, where a Gaussian's mass is, so every frame is as typical as its ends.
     """
-    check_request(count, seed)
+    check_request(count, seed, truncation)
     game, spec = run.game(path=checkpoint, device=device), run.spec
     if not isinstance(spec, ImageSpec):
         raise UsageError("only images can be shown as a film; this run makes points")

@@ -12,7 +12,7 @@ from organza.data import DataOptions, open_source
 from organza.game import Clock, Game, Player
 from organza.hooks.console import clock_face
 from organza.recipe import Recipe
-from organza.session import budget_of
+from organza.session import budget_of, build
 from organza.settings import RunSettings
 from organza.trainer import step
 
@@ -23,9 +23,7 @@ def estimate(recipe: Recipe, *, data: str, settings: RunSettings, options: DataO
     """A table of what training this recipe on this data takes on this machine, as text."""
     devices.prepare()
     device, source = devices.choose(settings.device), open_source(data, options)
-    recipe.check(source.spec)
-    torch.manual_seed(settings.seed)
-    game = recipe.build(source.spec).to(device)
+    game = build(recipe, source, settings, weights=None).to(device)
     for player in game.players.values():
         player.network.requires_grad_(False).train()
     batches, clock, seconds = source.batches(recipe.batch, device=device), Clock(), []

@@ -1,13 +1,16 @@
-"""Recipes by name: `dcgan`, `dcgan:fast`, `./my_gan.py`, `./my_gan.py:big`, `package.module:Class`."""
+"""Recipes by name: `dcgan`, `dcgan:fast`, `./my_gan.py`, `./my_gan.py:big`, `module:Class`."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import importlib
 import importlib.util
+import math
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +22,16 @@ from organza.game import Game
 
 OWN = "organza_user_"
 """Begins the names of modules that come from files of the user's own."""
+LIMITS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
+    (
+        "batch length latent width generator_widths critic_widths critic_repeats penalty_every generator_batch",
+        lambda number: 0 < number < math.inf,
+        "above 0",
+    ),
+    ("lr generator_lr critic_lr halflife", lambda number: 0 <= number < math.inf, "at least 0"),
+    ("betas", lambda number: 0 <= number < 1, "at least 0 and below 1"),
+)
+"""Names that fields of recipes may have, which numbers they take, and that in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +50,12 @@ class Recipe(ABC):
     """Passes over the data when the run gives no budget."""
 
     def __post_init__(self) -> None:
-        for name in ("batch", "length", "latent", "width", "critic_repeats", "penalty_every", "generator_batch"):
-            value = getattr(self, name, 1)
-            if not 0 < value < float("inf"):
-                raise UsageError(f"{name} must be above 0; got {value}")
+        for names, is_within, needed in LIMITS:
+            for name in names.split():
+                value = getattr(self, name, ())
+                for number in value if isinstance(value, tuple) else (value,):
+                    if type(number) in (int, float) and not is_within(number):
+                        raise UsageError(f"{name} must be {needed}; got {value}")
 
     @abstractmethod
     def build(self, data: Spec) -> Game:
@@ -71,7 +86,7 @@ def find(name: str, **fields: Any) -> Found:
     """Look a recipe up and set fields on it.
 
     Args:
-        name: `family`, `family:preset`, `file.py`, `file.py:preset` or `package.module:Class`.
+        name: `family`, `family:preset`, `file.py`, `file.py:preset` or `module:Class`.
         fields: Values that replace those of the preset.
 
     Raises:
@@ -94,10 +109,20 @@ def find(name: str, **fields: Any) -> Found:
 
 
 def named(recipe: Recipe) -> Found:
-    """A recipe object with the name under which its class is found again."""
+    """A recipe object with the name under which its class is found again.
+
+    Raises:
+        UsageError: There is no such name: the class belongs to a script, a notebook or a function.
+    """
     from organza.recipes import RECIPES
 
     kind = type(recipe)
+    if kind.__module__ == "__main__" or "." in kind.__qualname__:
+        raise UsageError(
+            f"the recipe class {kind.__qualname__} of {kind.__module__} could not be found again when its run is "
+            'opened: put it into a file of its own, for example my_gan.py, and train "./my_gan.py" or an object that '
+            "was imported from there"
+        )
     if kind.__module__.startswith(OWN):
         return Found(recipe, str(getattr(sys.modules[kind.__module__], "__file__", "")), None)
     name = next((name for name, known in RECIPES.items() if known is kind), f"{kind.__module__}:{kind.__name__}")
@@ -122,10 +147,13 @@ def load(base: str, name: str) -> tuple[ModuleType, type[Recipe]]:
         return sys.modules[recipe_class.__module__], recipe_class
     if base.endswith(".py"):
         module = import_file(Path(base))
-    elif "." in base or base == "__main__":
+    elif "." in base or name:  # a module without a dot needs the class, so that a mere typo imports nothing
         try:
             module = importlib.import_module(base)
-        except ImportError as error:
+        except (ImportError, ValueError) as error:
+            if base.isidentifier() and getattr(error, "name", None) == base:
+                where = "or a file such as ./my_gan.py, nor a module that is installed or whose folder is on PYTHONPATH"
+                raise UsageError(unknown("recipe", base, RECIPES, where)) from error
             raise UsageError(f"cannot import the recipe module {base!r}: {error}") from error
     else:
         raise UsageError(unknown("recipe", base, RECIPES, "or a file such as ./my_gan.py"))
@@ -148,7 +176,7 @@ def import_file(path: Path) -> ModuleType:
     """Run the user's own Python file as a module."""
     if not path.is_file():
         raise UsageError(f"no recipe file {path}; write one with: organza eject dcgan")
-    name = f"{OWN}{path.stem}"
+    name = f"{OWN}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} is not a Python file")

@@ -7,6 +7,7 @@ samples/         grids from fixed latents, named after the samples seen
 real.png         real samples in the same layout
 checkpoints/     see checkpoint.py
 report.html      the page that explains it all
+track.json       what trackers call the run and how far they were told; tensorboard/, wandb/: their files
 recipe.py        a copy of the recipe where it came from a file of the user's
 """
 
@@ -16,9 +17,11 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
@@ -28,19 +31,29 @@ import torch
 
 from organza import __version__, checkpoint
 from organza.data.options import DataOptions
-from organza.data.registry import SOURCES
+from organza.data.registry import absolute
 from organza.data.spec import SPECS, Spec
 from organza.errors import CheckpointError, StorageError
 from organza.game import Game
+from organza.metrics.record import Record
 from organza.recipe import Found, Recipe, find, with_fields
+from organza.recipes import RECIPES
 from organza.settings import RunSettings
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 FORMAT = 1
 CHANGEABLE = (
     *("name", "preset", "run", "pause_at", "keep", "device", "devices", "micro_batch"),
-    *("checkpoint_every", "sample_every", "log_every", "offline", "workers", "cache"),
+    *("checkpoint_every", "sample_every", "log_every", "doctor", "doctor_every", "offline", "workers", "cache"),
+    *("track", "webhook", "evaluate_every", "patience"),
 )
 """Entries of run.json that may differ when a run goes on: they do not change what is computed."""
+ADDED = ("file_sha256", "count", "best_by")
+"""Entries that older run.json lack."""
 
 
 @final
@@ -57,11 +70,16 @@ class Run:
         return self.folder / "checkpoints"
 
     @property
+    def quoted(self) -> str:
+        """The folder as a shell takes it, for commands that are printed."""
+        return shlex.quote(str(self.folder))
+
+    @property
     def recipe(self) -> Recipe:
         """The recipe with the fields it was started with."""
         saved = self.config["recipe"]
         name = str(self.folder / "recipe.py") if saved["name"].endswith(".py") else saved["name"].partition(":")[0]
-        found = find(f"{name}:{saved['class']}" if "." in name or name == "__main__" else name)
+        found = find(name if name in RECIPES else f"{name}:{saved['class']}")
         return with_fields(found.recipe, saved["fields"])
 
     @property
@@ -95,15 +113,27 @@ class Run:
                 break
         return rows
 
+    def checkpoint(self, which: str = "newest") -> Path:
+        """The newest whole checkpoint, the best one, or the one whose folder is given.
+
+        Raises:
+            CheckpointError: There is none.
+        """
+        choose = {"newest": checkpoint.newest, "best": checkpoint.best}.get(which)
+        path = choose(self.checkpoints) if choose else Path(which)
+        if path is None:
+            raise CheckpointError(f"{self.folder} holds no whole checkpoint to take as the {which}")
+        return path
+
     def game(self, *, path: Path | None = None, device: str = "cpu") -> Game:
         """The game with the weights of a checkpoint, the newest whole one by default."""
-        path = path or checkpoint.newest(self.checkpoints)
-        if path is None:
+        chosen = path or checkpoint.newest(self.checkpoints)
+        if chosen is None:
             raise CheckpointError(
-                f"{self.folder} holds no whole checkpoint yet; start it again with: organza resume {self.folder}"
+                f"{self.folder} holds no whole checkpoint yet; start it again with: organza resume {self.quoted}"
             )
         game = self.recipe.build(self.spec)
-        checkpoint.load_players(path, game)
+        checkpoint.load_players(chosen, game, is_checked=path is None)
         return game.to(device)
 
     def generate(
@@ -130,6 +160,18 @@ class Run:
         from organza.generate import generate
 
         return generate(self, count, seed=seed, label=label, truncation=truncation, device=device).samples
+
+    def evaluate(self, against: str | None = None, *, count: int = 10_000, seed: int = 0) -> list[Record]:
+        """Scores against real samples, by default those of the run's own data; see `organza.evaluate`, which can more.
+
+        Args:
+            against: Another source of real samples.
+            count: Samples of each side, at most.
+            seed: Fake i depends on (seed, i) alone.
+        """
+        from organza.scoring import evaluate
+
+        return evaluate(self, against, count=count, seed=seed)
 
 
 def open_run(folder: str | Path) -> Run:
@@ -163,6 +205,7 @@ def create_run(
     options: DataOptions,
     settings: RunSettings,
     spec: Spec,
+    count: int,
     origin: Path | None = None,
 ) -> Run:
     """Make a run folder and write run.json into it, or take up the one that is there if it says the same.
@@ -171,7 +214,7 @@ def create_run(
         CheckpointError: The folder holds a run of another configuration; the message names what differs.
         StorageError: The folder cannot be made.
     """
-    config = describe(found=found, data=data, options=options, settings=settings, spec=spec)
+    config = describe(found=found, data=data, options=options, settings=settings, spec=spec, count=count)
     config["origin"] = str(origin.resolve()) if origin else None
     name = found.name.rpartition(":")[2] if ":" in found.name else Path(found.name).stem
     folder = settings.run or next_folder(Path("runs"), f"{name}-{data_name}")
@@ -189,26 +232,26 @@ def create_run(
     return Run(folder, config)
 
 
-def describe(*, found: Found, data: str, options: DataOptions, settings: RunSettings, spec: Spec) -> dict[str, Any]:
+def describe(
+    *, found: Found, data: str, options: DataOptions, settings: RunSettings, spec: Spec, count: int
+) -> dict[str, Any]:
     """The contents of run.json."""
-    recipe = found.recipe
+    recipe, is_file = found.recipe, found.name.endswith(".py")
     config = {
         "format": FORMAT,
         "recipe": {
             "name": found.name,
             "preset": found.preset,
             "class": type(recipe).__name__,
+            "file_sha256": checkpoint.digest(Path(found.name)) if is_file else None,
             "fields": asdict(recipe),
         },
-        "data": {
-            "source": data if data in SOURCES or not Path(data).exists() else str(Path(data).resolve()),
-            "options": asdict(options),
-        },
+        "data": {"source": absolute(data), "count": count, "options": asdict(options)},
         "spec": {"kind": spec.key, **asdict(spec)},
         "settings": {key: value for key, value in asdict(settings).items() if key not in ("run", "pause_at")},
         "versions": {"organza": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "launch": os.environ.get("TORCHELASTIC_RUN_ID", "none"),
+        "launch": os.environ.get("TORCHELASTIC_RUN_ID"),
     }
     return json.loads(json.dumps(config, default=str))
 
@@ -216,17 +259,18 @@ def describe(*, found: Found, data: str, options: DataOptions, settings: RunSett
 def refuse_differences(run: Run, config: dict[str, Any]) -> None:
     """Raise unless a run was started with the same configuration."""
     differences = []
-    for section in ("recipe", "data", "spec", "settings"):
-        before, now = flatten(run.config[section]), flatten(config[section])
-        for key in sorted(before.keys() | now.keys()):
-            name = key.split(".")[-1]
-            if name not in CHANGEABLE and before.get(key) != now.get(key):
-                differences.append(f"{name} ({before.get(key)!r} in the run, {now.get(key)!r} now)")
+    sections = ("recipe", "data", "spec", "settings", "origin")
+    before, now = (flatten({name: entries.get(name) for name in sections}) for entries in (run.config, config))
+    for key in sorted(before.keys() | now.keys()):
+        name = key.split(".")[-1]
+        is_compared = name not in CHANGEABLE and (name not in ADDED or key in before)
+        if is_compared and before.get(key) != now.get(key):
+            differences.append(f"{name} ({before.get(key)!r} in the run, {now.get(key)!r} now)")
     if differences:
         raise CheckpointError(
             f"{run.folder} was started differently: {', '.join(differences)}. Go on unchanged with: "
-            f"organza resume {run.folder}; or begin anew in another folder, or from its weights with: "
-            f"organza finetune {run.folder}"
+            f"organza resume {run.quoted}; or begin anew in another folder, or from its weights with: "
+            f"organza finetune {run.quoted}"
         )
 
 
@@ -267,6 +311,32 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(aside, path)
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other process from training in a run folder; where the system has no such locks, do nothing.
+
+    Raises:
+        CheckpointError: Another process trains there.
+        StorageError: The lock file cannot be written.
+    """
+    try:
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise StorageError(f"cannot write {folder / '.lock'}: {error}. Make the run folder writable") from error
+    with file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CheckpointError(
+                f"{folder} is in use by another process, and two would spoil it. Wait until that one has ended, stop "
+                "it, or choose another folder with --run DIR"
+            ) from error
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
 def truncate_rows(folder: Path, samples: int) -> None:
     """Drop the rows of metrics.jsonl and the sample grids from after a checkpoint that a run goes on from."""
     path = folder / "metrics.jsonl"
@@ -281,14 +351,14 @@ def truncate_rows(folder: Path, samples: int) -> None:
                 picture.unlink()
     except OSError as error:
         raise StorageError(
-            f"cannot write {path}: {error}. Free some space, then run: organza resume {folder}"
+            f"cannot write {path}: {error}. Free some space, then run: organza resume {shlex.quote(str(folder))}"
         ) from error
 
 
 def launched_before() -> Path | None:
     """The run folder that this torchrun launch made before it restarted, or None on the first start."""
-    launch = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    if launch == "none" and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) == 0:
+    launch = os.environ.get("TORCHELASTIC_RUN_ID")
+    if launch is None or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) == 0:
         return None
     for path in sorted(Path("runs").glob("*/run.json"), reverse=True):
         with suppress(CheckpointError):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,17 +11,24 @@ import torch
 
 from organza import __version__, checkpoint, devices, distributed
 from organza.data import DataOptions, open_source
+from organza.data.pictures import CHANNELS
 from organza.data.source import Source
-from organza.errors import CheckpointError, DivergedError, StorageError, UsageError
-from organza.game import Clock, Game, Hook, Report, Request, Stop, every, spaced
+from organza.data.spec import ImageSpec, Spec
+from organza.errors import CheckpointError, DataError, DivergedError, StorageError, UsageError
+from organza.game import Batch, Clock, Game, Hook, Report, Request, Stop, every, spaced
 from organza.hooks.checkpoints import Checkpoints
 from organza.hooks.console import Console, say
+from organza.hooks.doctor import Doctor, examiner
+from organza.hooks.evaluation import Evaluation, verdict
 from organza.hooks.record import Recorder
 from organza.hooks.samples import Samples, grid_labels
 from organza.hooks.signals import Signals
+from organza.hooks.trackers import Trackers, check
+from organza.hooks.waiting import Waiting
+from organza.hooks.webhook import Webhook
 from organza.recipe import Found, Recipe, find, named
 from organza.report import write_report
-from organza.run import Run, create_run, launched_before, open_run, truncate_rows
+from organza.run import Run, create_run, launched_before, locked, open_run, truncate_rows
 from organza.settings import DEFAULT_RECIPE, RunSettings
 from organza.trainer import Budget, Guard
 from organza.trainer import train as play
@@ -56,6 +63,7 @@ def train(
 
     Raises:
         OrganzaError: With what was found, what is needed and how to mend it.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came. The step was finished and the run saved first.
     """
     given = {"samples": samples, "epochs": epochs, "minutes": minutes, "seed": seed, "run": Path(run) if run else None}
     settings = replace(settings or RunSettings(), **{key: value for key, value in given.items() if value is not None})
@@ -70,13 +78,21 @@ def start(
     settings: RunSettings,
     options: DataOptions,
     hooks: Sequence[Hook] = (),
-    weights: Path | None = None,
+    origin: Run | None = None,
 ) -> Run:
-    """Open the data, make or take up the run folder, and train; `weights`: a checkpoint to begin from."""
+    """Open the data, make or take up the run folder, and train; `origin`: a run whose weights to begin from."""
+    weights = checkpoint.newest(origin.checkpoints) if origin else None
+    if origin and weights is None:
+        raise CheckpointError(f"{origin.folder} holds no whole checkpoint to begin from")
     with Signals() as signals:
         device = prepare(settings)
         source = open_data(data, options)
-        game = build(found.recipe, source, settings, weights=weights)
+        try:
+            game = build(found.recipe, source, settings, weights=weights)
+        except CheckpointError:
+            if origin:
+                refuse_other_data(origin, source.spec)
+            raise
         folder = ""
         if distributed.is_main():
             settings = replace(settings, run=settings.run or launched_before())
@@ -87,11 +103,13 @@ def start(
                 options=options,
                 settings=settings,
                 spec=source.spec,
+                count=len(source),
                 origin=weights,
             )
             folder = str(run.folder)
         run = open_run(distributed.broadcast_text(folder))
-        return carry_out(run, game, found.recipe, source, settings, device=device, signals=signals, hooks=hooks)
+        with lock(run):
+            return carry_out(run, game, found.recipe, source, settings, device=device, signals=signals, hooks=hooks)
 
 
 def resume(run: str | Path | Run, *, settings: RunSettings | None = None, hooks: Sequence[Hook] = ()) -> Run:
@@ -103,7 +121,8 @@ def resume(run: str | Path | Run, *, settings: RunSettings | None = None, hooks:
         hooks: As for `train`.
 
     Raises:
-        CheckpointError: There is no such run.
+        CheckpointError: There is no such run, another process trains it, or its data has changed.
+        KeyboardInterrupt: As for `train`.
     """
     run = run if isinstance(run, Run) else open_run(run)
     started = run.settings
@@ -112,11 +131,18 @@ def resume(run: str | Path | Run, *, settings: RunSettings | None = None, hooks:
     with Signals() as signals:
         device = prepare(settings)
         source = open_data(run.config["data"]["source"], run.data_options)
-        if source.spec != run.spec:
-            raise CheckpointError(f"the data of {run.folder} has changed: it was {run.spec}, now it is {source.spec}")
+        count = run.config["data"].get("count", len(source))
+        if (source.spec, len(source)) != (run.spec, count):
+            raise CheckpointError(
+                f"the data of {run.folder} has changed: it was {count:,} samples of {run.spec}, now it is "
+                f"{len(source):,} of {source.spec}. Put it back as it was, or begin a new run from these weights with: "
+                f"organza finetune {run.quoted}"
+            )
         recipe, origin = run.recipe, run.config.get("origin")
-        game = build(recipe, source, settings, weights=Path(origin) if origin and Path(origin).exists() else None)
-        return carry_out(run, game, recipe, source, settings, device=device, signals=signals, hooks=hooks)
+        weights = Path(origin) if origin and checkpoint.is_whole(Path(origin)) else None
+        game = build(recipe, source, settings, weights=weights)
+        with lock(run):
+            return carry_out(run, game, recipe, source, settings, device=device, signals=signals, hooks=hooks)
 
 
 def finetune(
@@ -131,32 +157,34 @@ def finetune(
 
     Args:
         run: The run to begin from.
-        data: Source string; None: the same data. It must have the same shape and classes.
+        data: Source string; None: the same data. It must have the same channels and classes.
         settings: Budget and everything else of the new run.
-        options: How to read the data; None: as before.
+        options: How to read the data; None: as before. Without a size, images are brought to that of the run.
         hooks: As for `train`.
     """
     old = run if isinstance(run, Run) else open_run(run)
-    weights = checkpoint.newest(old.checkpoints)
-    if weights is None:
-        raise CheckpointError(f"{old.folder} holds no whole checkpoint to begin from")
+    options, spec = options or old.data_options, old.spec
+    if isinstance(spec, ImageSpec) and options.size is None:
+        options = replace(options, resize=f"{spec.width}x{spec.height}")
     saved = old.config["recipe"]
     name = str(old.folder / "recipe.py") if saved["name"].endswith(".py") else saved["name"]
     return start(
         Found(old.recipe, name, saved["preset"]),
         data=data or old.config["data"]["source"],
         settings=settings or RunSettings(),
-        options=options or old.data_options,
+        options=options,
         hooks=hooks,
-        weights=weights,
+        origin=old,
     )
 
 
 def prepare(settings: RunSettings) -> str:
-    """Device and ranks; must come before anything is computed."""
+    """Device, ranks and the packages of trackers; must come before anything is computed."""
     devices.prepare()
     device = devices.choose(settings.device)
     distributed.start(device)
+    if distributed.is_main():
+        check(settings.track)
     return device
 
 
@@ -170,8 +198,13 @@ def open_data(data: str, options: DataOptions) -> Source:
 
 
 def build(recipe: Recipe, source: Source, settings: RunSettings, *, weights: Path | None) -> Game:
-    """The game for this data with its initial weights, or those of a checkpoint."""
+    """The game for this data with its initial weights, or those of a checkpoint that was found whole."""
     recipe.check(source.spec)
+    if recipe.batch > len(source):
+        raise UsageError(
+            f"a batch of {recipe.batch:,} is larger than the data set ({source.name}: {len(source):,} samples); set "
+            f"--batch to {len(source):,} at most"
+        )
     if recipe.batch % distributed.world():
         raise UsageError(
             f"a batch of {recipe.batch} cannot be shared by {distributed.world()} processes; set --batch to a multiple"
@@ -179,8 +212,32 @@ def build(recipe: Recipe, source: Source, settings: RunSettings, *, weights: Pat
     torch.manual_seed(settings.seed)
     game = recipe.build(source.spec)
     if weights is not None:
-        checkpoint.load_players(weights, game)
+        checkpoint.load_players(weights, game, is_checked=True)
     return game
+
+
+def refuse_other_data(origin: Run, spec: Spec) -> None:
+    """Raise if the weights of a run were made for data of another kind than this: say what differs and what to do."""
+    before = origin.spec
+    if before.shape != spec.shape:
+        (made, given), mend = (" x ".join(map(str, shape)) for shape in (before.shape, spec.shape)), "give such data"
+        if isinstance(before, ImageSpec):
+            mode = next((f" --channels {name}" for name, count in CHANNELS.items() if count == before.channels), "")
+            mend = f"add --resize {before.width}x{before.height}{mode}"
+    elif before.num_classes != spec.num_classes:
+        made, given = (f"{s.num_classes} classes ({', '.join(s.classes[:12])})" for s in (before, spec))
+        mend = "give data with the same classes" if before.classes else "add --no-labels"
+    else:
+        return
+    raise DataError(
+        f"{origin.folder} was trained on {made}, your data has {given}, so its weights do not fit; {mend}, or begin "
+        "anew with: organza train"
+    )
+
+
+def lock(run: Run) -> AbstractContextManager[None]:
+    """No other process may train the run meanwhile; held by the first rank."""
+    return locked(run.folder) if distributed.is_main() else nullcontext()
 
 
 def newest_for_all(run: Run) -> Path | None:
@@ -219,49 +276,78 @@ def carry_out(
     world, clock = distributed.world(), Clock()
     newest = newest_for_all(run)
     if newest is not None:
-        clock = checkpoint.load(newest, game)
+        clock = checkpoint.load(newest, game, is_checked=True)
+    budget = budget_of(settings, recipe, len(source))
+    stopped = str(next(reversed(run.rows()), {}).get("stopped"))
+    is_over = max(clock.progress, budget.progress(clock.samples, 0)) >= 1
+    is_over = is_over or stopped == verdict(settings.best_by, settings.patience)
+    if is_over and (run.folder / "report.html").exists():
+        if distributed.is_main():
+            say(
+                f"{run.folder} is already finished after {clock.samples:,} samples; to train on from its weights: "
+                f"organza finetune {run.quoted}"
+            )
+        source.close()
+        distributed.stop()
+        return run
     game.to(device)
     if distributed.is_main():
         truncate_rows(run.folder, clock.samples)
-    budget = budget_of(settings, recipe, len(source))
     if settings.compile:
         from organza.compiling import compile_game
 
         first = next(source.batches(recipe.batch, seed=settings.seed, device=device))
         compile_game(game, first, replace(clock, step=0))
     saver = Checkpoints(run.checkpoints, source, keep=settings.keep)
+    saver.saved_at = clock.samples if newest is not None else None
+    evaluation = evaluate_while_training(run, source, settings, saver, device=device)
+    scores = [every(settings.evaluate_every, evaluation)] if evaluation and settings.evaluate_every else []
 
     def recover() -> Clock:
         path = newest_for_all(run)
         if path is None:
             raise DivergedError(f"training diverged and {run.folder} holds no whole checkpoint to go back to")
-        return checkpoint.load(path, game)
+        return checkpoint.load(path, game, is_checked=True)
 
+    def batches(start: int) -> Iterator[Batch]:
+        return source.batches(
+            recipe.batch, start=start, seed=settings.seed, rank=distributed.rank(), world=world, device=device
+        )
+
+    stream, samples = Waiting(batches), Samples(run.folder, source)
     with ExitStack() as stack:
         own: list[Hook] = []
         if distributed.is_main():
-            own = main_hooks(run, source, game, settings, budget, clock, saver, stack)
+            own = main_hooks(run, source, game, settings, budget, clock, saver, evaluation, stream, samples, stack)
         if newest is None:
             saver(Report(clock, {}, {}, game))
         clock, stop = play(
             game,
-            lambda start: source.batches(
-                recipe.batch, start=start, seed=settings.seed, rank=distributed.rank(), world=world, device=device
-            ),
+            stream,
             budget=budget,
             clock=clock,
             seed=settings.seed,
-            hooks=[*own, every(settings.checkpoint_every, saver), *hooks, pause(settings.pause_at), signals],
+            hooks=[
+                saver.see,
+                *own,
+                *scores,
+                every(settings.checkpoint_every, saver),
+                *hooks,
+                pause(settings.pause_at),
+                signals,
+            ],
             micro_batch=settings.micro_batch,
             precision=devices.precision(settings.precision, device),
             guard=Guard(recover=recover),
         )
-        saver(Report(clock, {}, {}, game))
+        saver(Report(clock, {}, {}, game, failed=saver.refused))
+        if distributed.is_main() and (stop is None or stop.is_final):
+            samples(Report(clock, {}, {}, game))
     if distributed.is_main():
         conclude(run, source, game, clock, stop)
     source.close()
     distributed.stop()
-    signals.exit_if_received()
+    signals.raise_if_received()
     return run
 
 
@@ -273,18 +359,67 @@ def main_hooks(
     budget: Budget,
     clock: Clock,
     saver: Checkpoints,
+    evaluation: Evaluation | None,
+    stream: Waiting,
+    samples: Samples,
     stack: ExitStack,
 ) -> list[Hook]:
-    """What only the first rank does: record, show, draw."""
+    """What only the first rank does: record, show, track, examine, draw."""
+    trackers = Trackers(run, settings.track, samples=clock.samples)
+    stack.callback(trackers.close)
+    webhook = Webhook(settings.webhook, run=str(run.folder)) if settings.webhook else None
+    if webhook:
+        stack.callback(webhook.close)
     recorder = Recorder(run.folder / "metrics.jsonl", every=settings.log_every, epoch_size=len(source))
     console = stack.enter_context(Console(title=f"{run.folder}", budget=budget, start=clock))
-    recorder.listeners.append(console.show)
-    saver.listeners.append(recorder.note_distance)
+    recorder.listeners += [console.show, trackers.row]
+    samples.listeners.append(trackers.picture)
+    saver.listeners.append(lambda score: recorder.note({"distance": score}))
+    if evaluation:
+        evaluation.listeners.append(recorder.note)
     stack.callback(recorder.finish)
-    samples = Samples(run.folder, source)
+    recorder.measures.append(stream.share)
+    hooks: list[Hook] = [recorder]
+    if settings.doctor != "off":
+        doctor = Doctor(
+            run.folder,
+            run.config,
+            run.rows(),
+            examiner(run, source, device=device_of(game)),
+            mode=settings.doctor,
+            every=settings.doctor_every,
+        )
+        recorder.measures.append(doctor.measure)
+        recorder.listeners.append(doctor.heed)
+        doctor.listeners += [trackers.finding, *([webhook.send] if webhook else [])]
+        hooks.append(doctor)
     if clock.samples == 0:
         samples(Report(clock, {}, {}, game))
-    return [recorder, every(settings.sample_every, samples) if settings.sample_every else spaced(40, samples)]
+    return [*hooks, every(settings.sample_every, samples) if settings.sample_every else spaced(40, samples)]
+
+
+def evaluate_while_training(
+    run: Run, source: Source, settings: RunSettings, saver: Checkpoints, *, device: str
+) -> Evaluation | None:
+    """What scores samples on the way, if the settings ask for it; it may decide which checkpoint is the best."""
+    if settings.evaluate_every is None and settings.best_by == "distance":
+        return None
+    evaluation = Evaluation(
+        run,
+        source,
+        device=device,
+        best_by=settings.best_by,
+        patience=settings.patience,
+        distance=saver.score,
+    )
+    if settings.best_by != "distance":
+        saver.judge = evaluation.judge
+    return evaluation
+
+
+def device_of(game: Game) -> str:
+    """Where the game is played."""
+    return str(next(iter(game.players.values())).parameters[0].device)
 
 
 def pause(samples: int | None) -> Hook:
@@ -306,11 +441,12 @@ def budget_of(settings: RunSettings, recipe: Recipe, count: int) -> Budget:
 
 
 def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | None) -> None:
-    """The last grid and the report of a finished run, or how to go on with one that was stopped."""
-    if stop is not None:
-        say(f"stopped ({stop.reason}) after {clock.samples:,} samples; go on with: organza resume {run.folder}")
+    """The report of a finished run, or how to go on with one that was stopped."""
+    if stop is not None and stop.is_final:
+        say(f"finished early ({stop.reason}) after {clock.samples:,} samples")
+    elif stop is not None:
+        say(f"stopped ({stop.reason}) after {clock.samples:,} samples; go on with: organza resume {run.quoted}")
         return
-    Samples(run.folder, source)(Report(clock, {}, {}, game))
     fakes = game.generate(Request(16, seed=1, labels=grid_labels(game, source.spec, 16)))
     try:
         path = write_report(
@@ -319,4 +455,4 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
     except OSError as error:
         raise StorageError(f"cannot write the report into {run.folder}: {error}. The run itself is complete") from error
     say(f"report:   {path}")
-    say(f"generate: organza generate {run.folder} --count 64 --out samples.png")
+    say(f"generate: organza generate {run.quoted} --count 64 --out samples.png")

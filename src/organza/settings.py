@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Optional, final
+from typing import Literal, Optional, final, get_args
 
 from organza.errors import UsageError
 
+DoctorMode = Literal["off", "warn", "stop", "treat"]
+TrackerName = Literal["tensorboard", "wandb", "trackio", "mlflow"]
 DEFAULT_RECIPE = "dcgan"
 DEFAULT_MINUTES = 1.75
 """Budget of plain `organza train`: with start-up and the report it ends within two minutes."""
@@ -36,6 +38,23 @@ class RunSettings:
     """Samples between sample grids; default: 40 grids over the run."""
     log_every: int = 2_000
     """Samples between rows of metrics.jsonl."""
+    doctor: DoctorMode = "warn"
+    """What the doctor does about an illness: warn; stop the run; treat (go back to the newest healthy checkpoint with
+    the proposed change); off: never examine."""
+    doctor_every: int = 10_000
+    """Samples between examinations, at least; together they take no more than 3 % of the time."""
+    track: tuple[TrackerName, ...] = ()
+    """Experiment trackers that hear of rows, sample grids and findings; in Python one name will do. TensorBoard's files
+    are in RUN/tensorboard; the others go where their own environment variables say."""
+    webhook: Optional[str] = None
+    """URL that the doctor's findings are sent to as JSON."""
+    evaluate_every: Optional[int] = None
+    """Samples between evaluations of 2,000 samples against real ones; default: never."""
+    best_by: str = "distance"
+    """Measure that decides which checkpoint is the best: distance (sliced Wasserstein, of pixels), or one of those of
+    --evaluate-every, such as frechet, precision, recall, density, coverage, recognised."""
+    patience: Optional[int] = None
+    """Evaluations without improvement of --best-by after which the run ends; default: it takes its whole budget."""
     pause_at: Optional[int] = None
     """End after so many samples as an interruption would; budget and schedules stay as they are. Several processes
     agree on it during the next step."""
@@ -51,13 +70,33 @@ class RunSettings:
     """Compile the networks for turns that need first derivatives only."""
 
     def __post_init__(self) -> None:
+        track = (self.track,) if isinstance(self.track, str) else tuple(dict.fromkeys(self.track))
+        object.__setattr__(self, "track", track)
+        for name in track:
+            if name not in get_args(TrackerName):
+                raise UsageError(f"there is no tracker {name!r}; --track takes {', '.join(get_args(TrackerName))}")
+        if self.webhook is not None and not self.webhook.startswith(("https://", "http://")):
+            raise UsageError(f"--webhook must be a URL that begins with https:// or http://; got {self.webhook!r}")
         given = [name for name in ("samples", "epochs", "minutes") if getattr(self, name) is not None]
         if len(given) > 1:
             raise UsageError(f"give one budget, not {len(given)}: " + ", ".join(f"--{name}" for name in given))
-        positive = ("samples", "epochs", "minutes", "checkpoint_every", "keep", "sample_every", "log_every")
+        positive = (
+            "samples",
+            "epochs",
+            "minutes",
+            "checkpoint_every",
+            "keep",
+            "sample_every",
+            "log_every",
+            "doctor_every",
+            "evaluate_every",
+            "patience",
+        )
         for name in (*positive, "pause_at", "micro_batch", "devices"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise UsageError(f"--{name.replace('_', '-')} must be above 0; got {value}")
-        if self.seed < 0:
-            raise UsageError(f"--seed must be at least 0; got {self.seed}")
+        if self.patience is not None and self.evaluate_every is None:
+            raise UsageError(f"--patience {self.patience} counts evaluations, so it needs --evaluate-every SAMPLES")
+        if not 0 <= self.seed < 2**64:
+            raise UsageError(f"--seed must be from 0 to {2**64 - 1}; got {self.seed}")

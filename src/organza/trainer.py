@@ -87,7 +87,7 @@ def train(
     Args:
         game: Its modules are on the device that `data` delivers to. Moved in place.
         data: Endless batches from any position.
-        budget: When to end; schedules see it as `clock.progress`.
+        budget: When to end; schedules see what was used up before a step as `clock.progress`, hooks what is now.
         clock: Where to begin; None: at the beginning.
         seed: Determines all noise, together with the position in the data.
         hooks: Called in order after each step, on every rank; the first `Stop` ends the run.
@@ -109,8 +109,8 @@ def train(
     batches, stop, failures, rollbacks = data(clock.samples), None, 0, 0
     agreement = distributed.Agreement([clock.progress, 0.0])
     began = time.monotonic() - clock.progress * 60 * (budget.minutes or 0)
+    used = budget.progress(clock.samples, time.monotonic() - began)
     while True:
-        used = budget.progress(clock.samples, time.monotonic() - began)
         agreed, stopped = agreement.exchange([used, float(stop is not None)])
         # Samples are counted alike everywhere; the time is that of the slowest rank.
         clock = replace(clock, progress=max(agreed, clock.progress) if budget.minutes else used)
@@ -119,6 +119,8 @@ def train(
             return clock, stop or (Stop("another rank stopped") if stopped else None)
         report = step(game, batches, clock, seed=seed, micro_batch=micro_batch, precision=precision)
         clock = report.clock
+        used = budget.progress(clock.samples, time.monotonic() - began)
+        report = replace(report, clock=replace(clock, progress=max(used, clock.progress)))
         failures = failures + 1 if report.failed else 0
         for hook in hooks:
             said = hook(report)
@@ -129,6 +131,7 @@ def train(
             rollbacks, failures = rollbacks + 1, 0
             scales = {name: player.rate_scale for name, player in game.players.items()}
             clock = guard.recover()
+            used = budget.progress(clock.samples, time.monotonic() - began)
             for name, player in game.players.items():
                 player.rate_scale = scales[name] / 2  # of now, not the checkpoint's: each rollback is slower still
             batches = data(clock.samples)
@@ -224,12 +227,13 @@ def size(batch: Batch) -> int:
 
 
 def split(batch: Batch, micro_batch: int) -> Iterator[Batch]:
-    """The batch in parts of at most `micro_batch` samples."""
-    if size(batch) <= micro_batch:
-        yield batch
+    """The batch in parts of at most `micro_batch` samples, evenly: batch norm cannot take a last part of one."""
+    count = -(-size(batch) // micro_batch)
+    if count == 1:
+        yield batch  # the very tensors: `Shared` knows them
         return
-    for start in range(0, size(batch), micro_batch):
-        yield {key: value[start : start + micro_batch] for key, value in batch.items()}
+    for part in zip(*(value.tensor_split(count) for value in batch.values()), strict=True):
+        yield dict(zip(batch, part, strict=True))
 
 
 def draw(game: Game, batch: Batch, noise_seed: int) -> Batch:

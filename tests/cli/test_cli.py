@@ -135,6 +135,8 @@ MISTAKES = [
     (["train", "vanilla:tiny", "--samples", "10", "--minutes", "1"], 2, "one budget"),
     (["train", "vanilla:tiny", "--samples", "-4"], 2, "above 0"),
     (["train", "vanilla:tiny", "--device", "tpu"], 2, "unknown device"),
+    (["train", "vanilla:tiny", "--device", "cpu", "--batch", "100000"], 2, "set --batch to 60,000 at most"),
+    (["plan", "vanilla:tiny", "--device", "cpu", "--batch", "100000"], 2, "set --batch to 60,000 at most"),
     (["train", "dcgan:tiny", "--data", "gaussian1d", "--conditional", "yes"], 1, "needs labels"),
     (["train", "./no_such_recipe.py"], 2, "no recipe file"),
     (["resume", "runs/9999-nothing"], 1, "not a run folder"),
@@ -158,6 +160,13 @@ def test_generate_refuses_what_the_run_cannot_do(
 ) -> None:
     assert main(["generate", str(digits), "--label", "12"]) == 2
     assert "no class '12'" in capsys.readouterr().err
+    assert main(["generate", str(digits), "--label", "²"]) == 2
+    assert "no class '²'" in capsys.readouterr().err
+    assert main(["generate", str(digits), "--truncation", "nan"]) == 2
+    assert "--truncation must be at least 0 and finite; got nan" in capsys.readouterr().err
+    (tmp_path / "mine.png").touch()
+    assert main(["generate", str(digits), "--count", "2", "--out", str(tmp_path)]) == 1
+    assert "holds files already" in capsys.readouterr().err
     assert main(["generate", str(digits), "--count", "0"]) == 2
     assert main(["generate", str(digits), "--out", str(tmp_path / "x.jpg")]) == 2
     assert "cannot write .jpg" in capsys.readouterr().err
@@ -175,6 +184,13 @@ OPTIONS = [
     "--keep",
     "--sample-every",
     "--log-every",
+    "--doctor",
+    "--doctor-every",
+    "--track",
+    "--webhook",
+    "--evaluate-every",
+    "--best-by",
+    "--patience",
     "--pause-at",
     "--micro-batch",
     "--device",
@@ -199,6 +215,14 @@ OPTIONS = [
     "--no-offline",
     "--no-dry-run",
 ]
+
+
+def test_options_stand_under_titles_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    printed = capsys.readouterr().out
+    assert all(title in printed for title in (" run options ", " data options "))
+    assert "options options" not in printed
 
 
 def test_the_options_of_train_are_these_and_no_others(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,6 +46,15 @@ def test_a_shape_that_few_recipes_take_is_advised_with_the_command(tmp_path, opt
     assert any(sentence.endswith("--resize 32") for sentence in check(str(tmp_path), options()).advice)
 
 
+def test_square_images_of_any_size_are_fine_and_one_bad_file_is_one(tmp_path, options):
+    write_images(tmp_path, 30, height=28, width=28)
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    text = render(check(str(tmp_path), options()))
+    assert "--resize" not in text
+    assert "augmentation" not in text
+    assert "1 bad file skipped: bad.png" in text
+
+
 def test_classes_out_of_balance_are_named(tmp_path, options):
     np.savez(tmp_path / "a.npz", images=noise(80, 2, 1, seed=0).reshape(20, 4, 2), labels=[0] + [1] * 19)
     found = check(str(tmp_path / "a.npz"), options())

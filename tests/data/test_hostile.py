@@ -76,7 +76,7 @@ def test_every_bad_file_is_named_and_none_is_used(hostile, options, tmp_path, zi
     assert found.ignored == {"notes.txt": "not an image", ".DS_Store": "hidden"}
     source = open_source(str(path), options(max_bad=1))
     assert len(source) == GOOD
-    assert f"{len(expected)} bad files are skipped" in source.notes[0]
+    assert f"{len(expected)} bad files skipped" in source.notes[0]
 
 
 def test_more_bad_files_than_the_cap_are_refused_with_the_command(hostile, options):

@@ -12,9 +12,10 @@ import torch
 from image_files import idx_bytes, image_bytes, noise, write_images, zip_folder
 from PIL import Image
 
-from organza.data import DataOptions, ImageSpec, VectorSpec, coverage, decode, encode, open_source
+from organza.data import DataOptions, ImageSpec, VectorSpec, decode, encode, open_source
 from organza.data.idx import MNIST, read_idx
 from organza.errors import DataError, UsageError
+from organza.metrics.modes import count_modes
 
 
 def everything(source):
@@ -189,6 +190,15 @@ def test_labels_that_do_not_fit_are_refused(tmp_path, options):
         open_source(str(tmp_path / "a.npz"), options())
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
+def test_whole_numbers_up_to_one_are_taken_with_a_note(tmp_path, options, dtype):
+    for top, count in [(1, 1), (2, 0)]:
+        np.save(tmp_path / "a.npy", np.full((3, 4, 4), top, dtype=dtype))
+        notes = open_source(str(tmp_path / "a.npy"), options()).notes
+        assert len(notes) == count
+        assert all("nearly black" in note for note in notes)
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_idx_files_alone_and_in_a_folder(tmp_path, options, packed):
     end = ".gz" if packed else ""
@@ -223,9 +233,9 @@ def test_toys_cover_their_own_modes(options, name, modes):
     points = everything(source)["vector"].numpy()
     assert source.spec.shape == source.modes.shape[1:]
     assert source.modes.shape[0] == modes
-    hit, share = coverage(points, modes=source.modes, std=source.std)
-    assert hit == modes
-    assert share > 0.98
+    found = count_modes(points, source.modes, std=source.std)
+    assert found.captured == found.total == modes
+    assert found.high_quality > 0.98
     next_points = next(source.batches(7))["vector"]
     assert next_points.dtype == torch.float32
     assert next_points.shape == (7, source.spec.size)
@@ -236,13 +246,6 @@ def test_toy_splits_differ_and_a_limit_is_a_prefix(options):
     assert not torch.equal(train[:10], test[:10])
     assert torch.equal(everything(open_source("ring8", options(limit=10)))["vector"], train[:10])
     assert open_source("ring8", options(labels=False)).spec == VectorSpec(size=2)
-
-
-def test_coverage_counts_modes_and_close_points():
-    modes = np.array([[0.0, 0.0], [10.0, 0.0], [20.0, 0.0]])
-    points = np.array([[0.1, 0.0], [10.0, 0.29], [15.0, 0.0], [np.nan, 0.0]])
-    assert coverage(points, modes=modes, std=0.1) == (2, 0.5)
-    assert coverage(np.empty((0, 2)), modes=modes, std=0.1) == (0, 0.0)
 
 
 @pytest.mark.parametrize(

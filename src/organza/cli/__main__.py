@@ -15,6 +15,9 @@ COMMANDS = {
     "resume": ("resume", "go on with a run that was stopped, as if it had not been"),
     "finetune": ("finetune", "begin a new run from the weights of another"),
     "generate": ("generate", "make samples from a run: a grid, files, arrays or a film"),
+    "evaluate": ("evaluate", "score a run, or samples in files, against real data"),
+    "compare": ("compare", "rank runs by their scores, where those are alike"),
+    "audit": ("audit", "look for copies of the training data among the samples of a run"),
     "recipes": ("recipes", "list the families and their presets"),
     "data": ("data", "check or describe a data source before training"),
     "plan": ("plan", "estimate parameters, memory and time before training"),
@@ -45,7 +48,9 @@ def main(argv: list[str] | None = None) -> int:
         return run(args)
     except OrganzaError as error:
         return fail(str(error), 2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        if error.args:  # a signal that ended training after it had saved and said so
+            return 128 + error.args[0]
         return fail("interrupted", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, final
 
 import tyro
 
-from organza.cli.options import parse
+from organza.cli.options import OptionsGroup, parse
 from organza.data.options import DataOptions
 
 DESCRIPTION = "Look at a data source before training: organza data check SRC. Exit code 1 if it is not fit to train on."
@@ -22,7 +22,7 @@ class Data:
     """check: counts, sizes, labels and their balance, duplicates, bad files by name, advice."""
     source: Annotated[str, tyro.conf.Positional]
     """A name or a path, as for organza train --data."""
-    options: DataOptions = field(default_factory=DataOptions)
+    options: OptionsGroup = field(default_factory=DataOptions)
 
 
 def main(args: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,5 +40,5 @@ def main(args: list[str]) -> int:
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error}") from error
     prefix = "" if out.is_absolute() else "./"
-    print(f"{out} written; edit it and run: organza train {prefix}{out}")
+    print(f"{out} written; edit it and run: organza train {shlex.quote(f'{prefix}{out}')}")
     return 0

@@ -8,7 +8,7 @@ from typing import Annotated, Optional, final
 
 import tyro
 
-from organza.cli.options import parse
+from organza.cli.options import OptionsGroup, SettingsGroup, parse
 from organza.data.options import DataOptions
 from organza.settings import RunSettings
 
@@ -23,9 +23,10 @@ class Finetune:
     origin: Annotated[Path, tyro.conf.Positional]
     """The run folder to begin from."""
     data: Optional[str] = None
-    """Source to train on; default: the same as before. It must have the same shape and classes."""
-    settings: RunSettings = field(default_factory=RunSettings)
-    options: DataOptions = field(default_factory=DataOptions)
+    """Source to train on; default: the same as before. It must have the same channels and classes; without --resize,
+    images are brought to the size that the run makes."""
+    settings: SettingsGroup = field(default_factory=RunSettings)
+    options: OptionsGroup = field(default_factory=DataOptions)
 
 
 def main(args: list[str]) -> int:

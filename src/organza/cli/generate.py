@@ -9,7 +9,6 @@ from typing import Annotated, Optional, final
 import tyro
 
 from organza.cli.options import parse
-from organza.errors import CheckpointError
 
 DESCRIPTION = """Make samples from a run with its averaged generator.
 
@@ -31,7 +30,7 @@ class Generate:
     label: Optional[str] = None
     """A class by name or index; default: any."""
     out: Path = Path("samples.png")
-    """A .png, .npz or .gif file, or a folder."""
+    """A .png, .npz or .gif file, replaced if it is there; or a folder that is new or empty."""
     truncation: float = 1.0
     """Below 1 trades variety for typicality."""
     checkpoint: str = "newest"
@@ -45,15 +44,12 @@ class Generate:
 def main(args: list[str]) -> int:
     """Generate and write."""
     given = parse(Generate, args, verb="generate", description=DESCRIPTION)
-    from organza import checkpoint, devices
+    from organza import devices
     from organza.generate import generate, interpolate, write
     from organza.run import open_run
 
     run, device = open_run(given.run), devices.choose(given.device)
-    chosen = {"newest": checkpoint.newest, "best": checkpoint.best}.get(given.checkpoint)
-    path = chosen(run.checkpoints) if chosen else Path(given.checkpoint)
-    if path is None:
-        raise CheckpointError(f"{run.folder} holds no whole checkpoint to take as the {given.checkpoint}")
+    path = run.checkpoint(given.checkpoint)
     if given.out.suffix.lower() == ".gif":
         line = interpolate(
             run,

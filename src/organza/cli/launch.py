@@ -14,10 +14,10 @@ def needs_launch(devices: int) -> bool:
 
 
 def launch(devices: int, args: list[str]) -> int:
-    """Run `organza ARGS` in `devices` processes and wait for them.
+    """Run `organza ARGS` in `devices` processes, wait for them, and return the exit code of the first that failed.
 
     Raises:
-        DistributedError: A rank died; the message names it.
+        DistributedError: A rank was killed; the message names it.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -32,7 +32,7 @@ def launch(devices: int, args: list[str]) -> int:
         return 128 + int(error.sigval)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        if failure.exitcode in (130, 143):
+        if failure.exitcode in (1, 2, 130, 143):  # it has said itself what is wrong, or how to go on
             return failure.exitcode
         how = (
             f"was killed by signal {-failure.exitcode}"
@@ -41,7 +41,7 @@ def launch(devices: int, args: list[str]) -> int:
         )
         print(file=sys.stderr)
         raise DistributedError(
-            f"rank {rank} of {devices} {how} (process {failure.pid}), so the run ended. Its newest checkpoint is "
-            "intact: go on with organza resume RUN"
+            f"rank {rank} of {devices} {how} (process {failure.pid}), so the run ended. What it has saved is intact: "
+            "go on from its newest checkpoint with organza resume RUN"
         ) from None
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, make_dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 CONFIG = (tyro.conf.OmitArgPrefixes,)
+SettingsGroup = Annotated[RunSettings, tyro.conf.arg(name="run")]
+"""Run settings under the title `run options`."""
+OptionsGroup = Annotated[DataOptions, tyro.conf.arg(name="data")]
+"""Data options under the title `data options`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +29,8 @@ class RecipeOptions:
 
     data: str = "mnist"
     """mnist, fashion-mnist, ring8, grid25, moons, gaussian1d, or a path: folder, .zip, .npz, .npy, idx."""
-    settings: RunSettings = field(default_factory=RunSettings)
-    options: DataOptions = field(default_factory=DataOptions)
+    settings: SettingsGroup = field(default_factory=RunSettings)
+    options: OptionsGroup = field(default_factory=DataOptions)
 
 
 def parse(target: Callable[..., Result], args: list[str], *, verb: str, description: str) -> Result:

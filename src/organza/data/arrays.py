@@ -115,14 +115,14 @@ def memory_source(
 def _quantise(images: np.ndarray, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Any numbers to uint8 or uint16, and a note if they changed. Floats may span [0, 1], [-1, 1] or [0, 255]."""
     if images.dtype in (np.uint8, np.uint16):
-        return images, ()
+        return images, _dark(images)
     if images.dtype.kind == "b":
         return images.astype(np.uint8) * np.uint8(255), ()
     low, high = (
         (float(bound) for bound in (images.min(), images.max())) if images.dtype.kind in "iuf" else (np.nan, np.nan)
     )
     if images.dtype.kind in "iu" and low >= 0 and high <= 65535:
-        return images.astype(np.uint8 if high <= 255 else np.uint16), ()
+        return images.astype(np.uint8 if high <= 255 else np.uint16), _dark(images)
     ranges = {"[0, 1]": (0, 1), "[-1, 1]": (-1, 1), "[0, 255]": (0, 255)} if images.dtype.kind == "f" else {}
     for text, (bottom, top) in ranges.items():
         if bottom <= low and high <= top:
@@ -134,6 +134,16 @@ def _quantise(images: np.ndarray, where: str) -> tuple[np.ndarray, tuple[str, ..
     raise DataError(
         f"{where} holds {images.dtype} values from {low:g} to {high:g}; images need uint8, uint16, whole numbers from "
         "0 to 65535, or floats in [0, 1], [-1, 1] or [0, 255]. Scale them and save again."
+    )
+
+
+def _dark(images: np.ndarray) -> tuple[str, ...]:
+    """A note where whole numbers reach no more than 1, as in masks: they would be all but black."""
+    if images[:PIECE].max() > 1 or images.max() > 1:  # in a large file the first images tell mostly
+        return ()
+    top = 65535 if images.dtype == np.uint16 else 255
+    return (
+        f"The {images.dtype} values are 0 and 1 of {top}: nearly black. If 1 means white save images.astype(bool).",
     )
 
 

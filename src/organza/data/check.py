@@ -149,7 +149,7 @@ def _advise_on_files(source: str, found: Survey, options: DataOptions) -> list[s
     if options.size is None and len(found.sizes) == 1:
         height, width = next(iter(found.sizes))
         side = 2 ** int(np.log2(max(1, min(height, width))))
-        if height != width or side != height:
+        if height != width:
             advice.append(
                 f"All images are {size_text((height, width))}; for a recipe that needs a square power of two add "
                 f"--resize {side}. To see what that gives run: organza data check {shlex.quote(source)} --resize {side}"
@@ -180,7 +180,7 @@ def _advise(count: int, classes: dict[str, int], duplicates: Sequence[tuple[str,
             "small classes, or train without labels: --no-labels"
         )
     if 0 < count < FEW_IMAGES:
-        advice.append(f"{count:,} samples are few: augmentation is a must, and memorisation is likely.")
+        advice.append(f"{count:,} samples are few: the model may learn them by heart.")
     return tuple(advice)
 
 

@@ -106,19 +106,19 @@ def refuse(found: Survey, options: DataOptions) -> None:
     where, bad = found.path, found.scan.bad
     command = f"organza data check {shlex.quote(str(where))}"
     if not found.scan.pictures:
-        what = f"{len(bad):,} bad files ({first_few(bad)})" if bad else "no image"
+        what = f"{bad_files(bad)} ({first_few(bad)})" if bad else "no image"
         raise DataError(
             f"{where} holds {what}; it needs PNG, JPEG, WEBP, BMP, TIFF or GIF images, or a data file "
             f"(.npz, .npy, idx). To see every file run: {command}"
         )
     if options.strict and bad:
         raise DataError(
-            f"{where} has {len(bad):,} bad files ({first_few(bad)}) and --strict allows none. "
+            f"{where} has {bad_files(bad)} ({first_few(bad)}) and --strict allows none. "
             f"Mend or delete them, or leave out --strict. To see all run: {command}"
         )
     if found.bad_share > options.max_bad:
         raise DataError(
-            f"{where} has {len(bad):,} bad files ({first_few(bad)}), {found.bad_share:.1%} of all; at most "
+            f"{where} has {bad_files(bad)} ({first_few(bad)}), {found.bad_share:.1%} of all; at most "
             f"{options.max_bad:.1%} are skipped. Mend or delete them, or accept it with --max-bad "
             f"{min(1.0, np.ceil(found.bad_share * 100) / 100):g}. To see all run: {command}"
         )
@@ -156,7 +156,7 @@ def notes_of(found: Survey, spec: ImageSpec) -> tuple[str, ...]:
     """What was skipped or converted, in sentences."""
     pictures, notes = found.scan.pictures, list(found.labels.notes)
     if found.scan.bad:
-        notes.append(f"{len(found.scan.bad):,} bad files are skipped: {first_few(found.scan.bad)}.")
+        notes.append(f"{bad_files(found.scan.bad)} skipped: {first_few(found.scan.bad)}.")
     modes = Counter(picture.mode for picture in pictures)
     for mode in ("CMYK", *sorted(mode for mode in modes if "16 bits" in mode)):
         if modes[mode]:
@@ -169,6 +169,11 @@ def notes_of(found: Survey, spec: ImageSpec) -> tuple[str, ...]:
     if missing:
         notes.append(f"{missing:,} of {spec.num_classes:,} classes have no image.")
     return tuple(notes)
+
+
+def bad_files(bad: dict[str, str]) -> str:
+    """How many bad files there are, as `1 bad file` or `2 bad files`."""
+    return f"{len(bad):,} bad file{'' if len(bad) == 1 else 's'}"
 
 
 def first_few(reasons: dict[str, str]) -> str:

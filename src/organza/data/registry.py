@@ -55,6 +55,14 @@ def open_source(source: str, options: DataOptions) -> Source:
     return open_pictures(path, name=name, options=options)
 
 
+def absolute(source: str) -> str:
+    """The same source with a path that leads to it from any folder."""
+    head, _, folder = source.partition(":")
+    if head == TAKES_FOLDER and folder:
+        return f"{head}:{Path(folder).expanduser().resolve()}"
+    return source if source in SOURCES else str(locate(source).resolve())
+
+
 def locate(source: str) -> Path:
     """The existing path that `source` is; fails with the names it may have been meant to be."""
     path = Path(source).expanduser() if source else Path("?")

@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
@@ -115,6 +116,15 @@ def decode(batch: Batch, spec: Spec, device: str | torch.device = "cpu") -> Batc
             else:
                 moved["image"] = image.to(torch.float32).mul_(scale).sub_(1)
     return moved
+
+
+def as_rows(samples: Tensor, spec: Spec, *, side: int = 32) -> Tensor:
+    """Samples (N, ...) as rows (N, D) to compare: images shrunk to at most `side` pixels in height and width."""
+    if isinstance(spec, ImageSpec) and max(spec.height, spec.width) > side:
+        scale = side / max(spec.height, spec.width)
+        size = (max(1, round(spec.height * scale)), max(1, round(spec.width * scale)))
+        samples = interpolate(samples, size=size, mode="area")
+    return samples.flatten(1)
 
 
 def encode(images: Tensor, spec: ImageSpec) -> np.ndarray:

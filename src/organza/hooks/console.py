@@ -49,6 +49,8 @@ class Console:
 
     def show(self, row: dict[str, Any]) -> None:
         """A row has been written."""
+        if "samples_per_s" not in row:  # measured after the last step
+            return
         if self.live:
             bar = ProgressBar(total=1, completed=row["progress"], width=40)
             self.live.update(Group(bar, *(Text(line) for line in self.lines(row))))

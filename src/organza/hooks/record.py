@@ -27,12 +27,15 @@ class Recorder:
 
     def __init__(self, path: Path, *, every: int, epoch_size: int) -> None:
         self.path, self.every, self.epoch_size = path, every, epoch_size
+        self.measures: list[Callable[[Report], Row]] = []
+        """Asked for more columns when a row is due."""
         self.listeners: list[Callable[[Row], None]] = []
+        """Told of each row."""
         self.terms: dict[str, list[Tensor]] = defaultdict(list)
         self.scores: dict[str, list[Tensor]] = defaultdict(list)
         self.failed: str | None = None
         self.newest: Report | None = None
-        self.distance: float | None = None
+        self.noted: Row = {}
         self.last_row = self.read_last_row()
         self.since, self.from_samples = time.monotonic(), int(self.last_row.get("samples", 0))
 
@@ -56,20 +59,20 @@ class Recorder:
         if report.clock.samples // self.every > self.from_samples // self.every or report.failed:
             self.flush(report)
 
-    def note_distance(self, distance: float) -> None:
-        """Put a measured distance to real data into the next row."""
-        self.distance = distance
+    def note(self, values: Row) -> None:
+        """Put what was measured elsewhere into the next row."""
+        self.noted |= values
 
     def finish(self) -> None:
         """Write what was collected since the last row."""
         if self.terms and self.newest is not None:
             self.flush(self.newest)
-        elif self.distance is not None and self.last_row:
+        elif self.noted and self.last_row:
             same = {key: self.last_row[key] for key in ("samples", "step", "epoch", "time_s", "progress")}
-            self.write(same | {"distance": self.distance})
+            self.write(same | self.noted)
 
     def flush(self, report: Report) -> None:
-        """Write one row and tell the listeners."""
+        """Write one row."""
         now, clock = time.monotonic(), report.clock
         elapsed = now - self.since
         row: Row = {
@@ -84,25 +87,26 @@ class Recorder:
         row |= self.read_scores()
         for name, player in report.game.players.items():
             row[f"lr/{name}"] = player.optimizer.param_groups[0]["lr"]
-        if self.distance is not None:
-            row["distance"] = self.distance
+        for measure in self.measures:
+            row |= measure(report)
+        row |= self.noted
         if self.failed:
             row["failed"] = self.failed
         self.write(row)
-        for listener in self.listeners:
-            listener(row)
         self.terms.clear()
         self.scores.clear()
-        self.distance = None
+        self.noted = {}
         self.failed, self.last_row, self.since, self.from_samples = None, row, now, clock.samples
 
     def write(self, row: Row) -> None:
-        """Append a row to the file."""
+        """Append a row to the file and tell the listeners."""
         try:
             with self.path.open("a") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
             raise StorageError(f"cannot write {self.path}: {error}") from error
+        for listener in self.listeners:
+            listener(row)
 
     def read_scores(self) -> Row:
         """Means of the watched scores, D(x), D(G(z)) and how often the critic is right."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import final
 
@@ -26,13 +27,19 @@ class Samples:
 
     def __init__(self, folder: Path, source: Source) -> None:
         self.folder, self.source = folder, source
+        self.listeners: list[Callable[[Path, int], None]] = []
+        """Told of each grid, and after how many samples."""
+        self.drawn_at: int | None = None
         spec = source.spec
         self.columns = spec.num_classes if 2 <= spec.num_classes <= 16 else 8
         self.count = self.columns * 8 if isinstance(spec, ImageSpec) else 2_500
 
     def __call__(self, report: Report) -> None:
-        """Draw the grid of this moment."""
+        """Draw the grid of this moment, unless it is drawn already."""
         game, spec, seen = report.game, self.source.spec, report.clock.samples
+        if self.drawn_at == seen:
+            return
+        self.drawn_at = seen
         made = game.generate(Request(self.count, seed=0, labels=grid_labels(game, spec, self.count)))
         metadata = {"Software": f"organza {__version__}", "Model": self.folder.name, "Samples": str(seen)}
         try:
@@ -40,9 +47,12 @@ class Samples:
             if not real.exists():
                 pictures.save_png(self.draw_real(), real, metadata={}, mark=False)
             picture = self.draw(made[spec.key])
-            pictures.save_png(picture, self.folder / "samples" / f"{seen:09d}.png", metadata=metadata)
+            path = self.folder / "samples" / f"{seen:09d}.png"
+            pictures.save_png(picture, path, metadata=metadata)
         except OSError as error:
             raise StorageError(f"cannot write the sample grid into {self.folder}: {error}") from error
+        for listener in self.listeners:
+            listener(path, seen)
 
     def draw(self, samples: torch.Tensor) -> pictures.Picture:
         """A grid of images or a cloud of points."""

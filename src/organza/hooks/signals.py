@@ -1,10 +1,9 @@
-"""SIGINT and SIGTERM: finish the step, save, and leave with the exit code that the caller expects."""
+"""SIGINT and SIGTERM: finish the step, save, and leave."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any, final
@@ -42,7 +41,7 @@ class Signals:
         """The hook: stop if a signal has come."""
         return Stop(self.received.name) if self.received else None
 
-    def exit_if_received(self) -> None:
-        """Leave with 128 + the signal's number: 130 for Ctrl-C, 143 for SIGTERM."""
+    def raise_if_received(self) -> None:
+        """Interrupt what called, now that all is saved; the command line makes the signal its exit code."""
         if self.received:
-            sys.exit(128 + self.received)
+            raise KeyboardInterrupt(self.received)

@@ -22,7 +22,7 @@ from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import DataError, UsageError
-from organza.game import Batch, Clock, Game, Loss, Player, Shared, Turn, from_latents
+from organza.game import Batch, Clock, Game, Loss, Player, Shared, Turn, at_once, from_latents
 from organza.losses import OBJECTIVES
 from organza.nets.conv import ConvCritic, ConvGenerator
 from organza.nets.layers import Init, Norm, initialise
@@ -154,7 +154,9 @@ class DCGAN(Recipe):
                 Turn("critic", critic, critic_loss, repeats=self.critic_repeats),
                 Turn("generator", generator, generator_loss, same_noise=self.reuse),
             ],
-            generate=from_latents(generator, self.latent, key=data.key, num_classes=num_classes),
+            generate=from_latents(
+                generator, self.latent, key=data.key, num_classes=num_classes, chunk=at_once(data.shape)
+            ),
             draw=draw,
         )
 

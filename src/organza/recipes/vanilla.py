@@ -19,7 +19,7 @@ from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
-from organza.game import Batch, Clock, Game, Loss, Player, Shared, Turn, from_latents
+from organza.game import Batch, Clock, Game, Loss, Player, Shared, Turn, at_once, from_latents
 from organza.losses import OBJECTIVES
 from organza.nets.layers import ACTIVATIONS, Activation, Init, Norm, initialise
 from organza.nets.mlp import Reshape, mlp
@@ -77,6 +77,8 @@ class VanillaGAN(Recipe):
             raise UsageError(f"loss {self.loss} knows no label smoothing, so smooth must be 0")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is a share from 0 to 1; got {self.dropout}")
+        if self.nets == "conv" and not self.generator_widths:
+            raise UsageError("nets conv needs at least one number in generator_widths; got none")
         if self.dropout and self.nets == "mlp":
             raise UsageError("nets mlp has no dropout, so dropout must be 0")
         if self.loss == "relativistic" and self.generator_batch != 1:
@@ -126,7 +128,11 @@ class VanillaGAN(Recipe):
                 Turn("generator", generator, generator_loss, same_noise=self.reuse),
             ],
             generate=from_latents(
-                generator, self.latent, key=data.key, decode=(lambda x: 2 * x - 1) if is_unit else None
+                generator,
+                self.latent,
+                key=data.key,
+                decode=(lambda x: 2 * x - 1) if is_unit else None,
+                chunk=at_once(data.shape),
             ),
             draw=draw,
         )

@@ -58,6 +58,7 @@ def charts(rows: Sequence[Row], objective: Objective) -> list[Chart]:
         accuracies(rows, objective),
         gradients(rows),
         distance(rows),
+        *evaluations(rows),
         rates(rows),
         speed(rows),
     ]
@@ -222,6 +223,37 @@ def distance(rows: Sequence[Row]) -> Chart | None:
         "compares numbers, not what an eye sees, and stays above 0 even between two sets of real data.",
         low=0.0,
     )
+
+
+SHARES = {"precision": "real", "recall": "fake", "density": "1", "coverage": "2", "recognised": "3"}
+"""Evaluated measures that share a chart, and their colours."""
+
+
+def evaluations(rows: Sequence[Row]) -> list[Chart | None]:
+    """What --evaluate-every measured: fidelity and variety together, each distance for itself."""
+    found = {key: key.partition("/")[2] for key in keys(rows, "score/")}
+    shares = {key: name for key, name in found.items() if name.split("-")[0] in SHARES}
+    made = [
+        chart_of(
+            rows,
+            [(key, name, "fake")],
+            title=f"Evaluated: {name}",
+            reading="Of 2,000 samples, always from the same latents; compare it with other moments of this run only, "
+            "and score the finished run with organza evaluate.",
+        )
+        for key, name in found.items()
+        if key not in shares
+    ]
+    lines = [(key, name, SHARES[name.split("-")[0]]) for key, name in shares.items()]
+    together = chart_of(
+        rows,
+        lines,
+        title="Fidelity and variety",
+        reading="Precision and density fall when samples look wrong, recall and coverage when kinds of sample are "
+        "missing: a generator that gains the first at the cost of the second is collapsing.",
+        low=0.0,
+    )
+    return [*made, together]
 
 
 def rates(rows: Sequence[Row]) -> Chart | None:

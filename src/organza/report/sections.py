@@ -188,11 +188,12 @@ def config_tables(config: dict[str, Any]) -> str:
     """A table per part of run.json."""
     recipe, data = (part if isinstance(part := config.get(name), dict) else {} for name in ("recipe", "data"))
     fields, options = (part if isinstance(part, dict) else {} for part in (recipe.get("fields"), data.get("options")))
+    settings = {key: value for key, value in as_group(config, "settings").items() if key != "webhook"}  # a secret
     groups: list[tuple[str, dict[str, Any]]] = [
         ("Recipe", {"name": recipe.get("name"), "preset": recipe.get("preset"), **fields}),
         ("Data", {"source": data.get("source"), **options}),
         ("One sample", as_group(config, "spec")),
-        ("Run", as_group(config, "settings")),
+        ("Run", settings),
         ("Versions", {**as_group(config, "versions"), "created": config.get("created")}),
     ]
     tables = [table(title, group) for title, group in groups if any(value is not None for value in group.values())]

@@ -20,15 +20,19 @@ def number(value: object) -> float | None:
 
 
 def timeline(rows: Sequence[Row]) -> list[Row]:
-    """Rows with a sample count, ascending. Where a run went back to a checkpoint, what it undid is left out."""
+    """Rows with a sample count, ascending; rows of the same moment are one.
+
+    Where a run went back to a checkpoint, what it undid is left out.
+    """
     kept: list[Row] = []
     for row in rows:
         seen = number(row.get("samples")) if isinstance(row, dict) else None
         if seen is None:
             continue
-        while kept and kept[-1]["samples"] >= seen:
+        while kept and kept[-1]["samples"] > seen:
             kept.pop()
-        kept.append(row)
+        same = kept.pop() if kept and kept[-1]["samples"] == seen else {}
+        kept.append({**same, **row})
     return kept
 
 

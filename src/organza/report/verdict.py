@@ -9,6 +9,9 @@ from typing import Literal, final
 from organza.report.objective import Objective
 from organza.report.timeline import Row, column, ending, human, keys, number
 
+FEW_STEPS = 50
+"""Before so many steps no balance can be told from the random beginning."""
+
 
 @final
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ def judge(rows: Sequence[Row], objective: Objective) -> Verdict:
         return Verdict("Nothing to judge yet", "the run has recorded no numbers", "unknown")
     if rows[-1].get("failed"):
         return Verdict("The run broke down", "its last step gave non-finite numbers and was refused", "alarm")
+    if (steps := number(rows[-1].get("step"))) is not None and steps < FEW_STEPS:
+        return Verdict("Too short to judge", f"it took {human(steps)} steps; {FEW_STEPS} are the least", "unknown")
     if objective.name == "relativistic":
         return judge_relativistic(rows)
     if not objective.has_zero:
@@ -70,7 +75,10 @@ def critic_is_idle(rows: Sequence[Row]) -> bool:
 
 
 def judge_relativistic(rows: Sequence[Row]) -> Verdict:
-    """For pairs of scores: from ln 2 (guessing) down to 0.3 the game is healthy, below 0.05 the signal is gone."""
+    """For pairs of scores: from ln 2 (guessing) down to 0.3 the game is healthy, below 0.05 the signal is gone.
+
+    Above 1 the critic does worse than a guess: it is sure and wrong.
+    """
     loss = next((ending(rows, key) for key in keys(rows, "loss/critic/") if key.endswith("/relativistic")), None)
     if loss is None:
         return Verdict("No verdict on the balance", "the run recorded no relativistic critic loss", "unknown")
@@ -83,6 +91,8 @@ def judge_relativistic(rows: Sequence[Row]) -> Verdict:
         return Verdict("The critic is ahead", told, "calm")
     if critic_is_idle(rows):
         return Verdict("The critic has stopped learning", f"{told}, and its gradient is zero", "alarm")
+    if loss > 1:
+        return Verdict("The critic is wrong about its pairs", f"{told}: its scores lag behind the generator", "watch")
     return Verdict("The game is in balance", told, "calm")
 
 

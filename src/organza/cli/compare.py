@@ -1,0 +1,45 @@
+"""organza compare RUN RUN ..."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, final
+
+import tyro
+
+from organza.cli.options import parse
+
+DESCRIPTION = """Rank runs by the newest records of each score in their scores.jsonl.
+
+Records that differ in anything but the model are not ranked; what differs is named. Exit code 1 if nothing could be
+ranked."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """What `organza compare` takes."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Run folders, or files of records."""
+
+
+def main(args: list[str]) -> int:
+    """Rank what is alike, and say of the rest why it is not."""
+    given = parse(Compare, args, verb="compare", description=DESCRIPTION)
+    from rich.console import Console
+
+    from organza.errors import UsageError
+    from organza.metrics.record import comparable, read
+    from organza.report.scores import WIDTH, ranking
+
+    if len(given.runs) < 2:
+        raise UsageError(f"comparing needs two runs or more; got {len(given.runs)}")
+    groups, refused = comparable([read(path / "scores.jsonl" if path.is_dir() else path) for path in given.runs])
+    console = Console() if Console().is_terminal else Console(width=WIDTH)
+    for name, records in groups.items():
+        console.print(ranking(name, records))
+    for line in refused:
+        print(line)
+    return 0 if groups else 1

@@ -1,0 +1,132 @@
+"""Scores while training: so many samples against real ones, on all ranks together, and when to give up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+from organza import distributed
+from organza.data.source import Source
+from organza.errors import MeasureError, UsageError
+from organza.features import look
+from organza.game import Report, Stop
+from organza.metrics.measures import compute, title_of
+from organza.pools import pool_made, pool_of
+from organza.reference import labels_for_all, looked
+from organza.run import Run
+from organza.scoring import choose_extractor, possible_measures, table_of
+
+EVALUATED = 2_000
+"""Samples that are scored, always of the same latents."""
+MEASURES = ("frechet", "precision", "recall", "density", "coverage", "recognised", "classes", "sliced", "modes")
+"""Those that are quick, where they can be computed."""
+PREFIX = "score/"
+"""Of the columns in metrics.jsonl."""
+
+
+@final
+class Evaluation:
+    """A hook that scores the samples of this moment and ends a run that no longer gets better.
+
+    Args:
+        run: Whose rows tell what was measured before.
+        source: The training data.
+        device: Where the extractor computes.
+        best_by: The measure that decides; `distance` is that of the checkpoints.
+        patience: Evaluations without improvement before the run ends; None: never.
+        distance: The distance of the checkpoints.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        source: Source,
+        *,
+        device: str,
+        best_by: str,
+        patience: int | None,
+        distance: Callable[[Report], float],
+    ) -> None:
+        options = run.data_options
+        self.source, self.best_by, self.patience, self.distance = source, best_by, patience, distance
+        self.extractor, _ = choose_extractor(source, None, weights=None, device=device, offline=options.offline)
+        self.real = looked(options.cache_folder, pool_of(source, start=0, stop=EVALUATED), self.extractor)
+        self.labels = labels_for_all(self.real)
+        self.table = table_of(source)
+        possible = possible_measures(self.table, self.extractor, self.real, source.spec)
+        self.keys = [key for key in possible if key in MEASURES]
+        if best_by not in ("distance", *self.keys):
+            raise UsageError(f"--best-by {best_by} cannot be measured here; possible: distance, {', '.join(self.keys)}")
+        self.history = course(run.rows(), self.column(best_by))
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []
+        self.newest: tuple[int, dict[str, float]] | None = None
+
+    def __call__(self, report: Report) -> Stop | None:
+        """Score, tell, and stop if there was no improvement for too long; every rank must call it."""
+        if report.failed:
+            return None
+        values = self.measure(report)
+        if not values:
+            return None
+        row: dict[str, Any] = {self.column(key): value for key, value in values.items()}
+        self.history.append(values[self.best_by])
+        stop = None
+        if self.patience is not None and is_stale(self.history, self.patience, higher_is_better=self.higher_is_better):
+            stop = Stop(verdict(self.best_by, self.patience), is_final=True)
+            row["stopped"] = stop.reason
+        for listener in self.listeners:
+            listener(row)
+        return stop
+
+    def judge(self, report: Report) -> float:
+        """The score of a checkpoint, lower is better; every rank must call it. Only the first gets it."""
+        value = self.measure(report).get(self.best_by, float("nan"))
+        return -value if self.higher_is_better else value
+
+    def measure(self, report: Report) -> dict[str, float]:
+        """Values by measure, on the first rank; empty on the others, and where nothing can be measured."""
+        if self.newest and self.newest[0] == report.clock.samples:
+            return self.newest[1]
+        distributed.broadcast_buffers(report.game.modules())
+        game, values = report.game, {}
+        labels = self.labels if game.is_conditional else None
+        fake = look(pool_made(game, self.source.spec, count=EVALUATED, seed=3, labels=labels), self.extractor)
+        if distributed.is_main():
+            try:
+                found = compute(self.table, self.keys, self.real, fake)
+                values = {key: score.value for key, (score, _, _) in found.items()}
+                values["distance"] = self.distance(report)
+            except MeasureError:
+                values = {}  # the generator has broken down; the trainer and the doctor say so
+        self.newest = report.clock.samples, values
+        return values
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Of the measure that decides."""
+        return self.best_by != "distance" and self.table[self.best_by].higher_is_better
+
+    def column(self, key: str) -> str:
+        """The column of a measure in metrics.jsonl."""
+        if key == "distance":
+            return f"{PREFIX}distance"
+        name, label = (self.extractor.name, self.extractor.label) if self.extractor else ("", "")
+        return PREFIX + title_of(key, self.table[key], extractor=name, label=label)
+
+
+def course(rows: Sequence[dict[str, Any]], column: str) -> list[float]:
+    """What was measured before."""
+    return [float(row[column]) for row in rows if column in row]
+
+
+def verdict(best_by: str, patience: int | None) -> str:
+    """Why a run ends early; it stands in its last row, under `stopped`."""
+    return f"no improvement of {best_by} in {patience} evaluation{'' if patience == 1 else 's'}"
+
+
+def is_stale(history: Sequence[float], patience: int, *, higher_is_better: bool) -> bool:
+    """Whether none of the last `patience` values is better than the best one before them."""
+    if len(history) <= patience:
+        return False
+    signed = [-value if higher_is_better else value for value in history]
+    return min(signed[-patience:]) >= min(signed[:-patience])

@@ -1,0 +1,130 @@
+"""The provenance of a score: complete, kept, and asked before two scores are compared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from organza.errors import MeasureError
+from organza.metrics.record import OF_THE_MODEL, OF_THE_OUTCOME, Record, append, comparable, read, unlike
+
+RECORD = Record(
+    name="MNIST-FD",
+    measure="frechet",
+    value=12.5,
+    higher_is_better=False,
+    standard_error=None,
+    method="",
+    floor=2.0,
+    floor_method="two disjoint parts of train",
+    n_floor=100,
+    note="",
+    details={},
+    target="runs/a",
+    checkpoint="000001000",
+    weights="raw",
+    seed=0,
+    truncation=1.0,
+    labels="none",
+    extractor="digits",
+    extractor_sha256="ab",
+    layer="last",
+    feature_dim=128,
+    resize="none",
+    quantise="uint8",
+    range="v / 255",
+    colour="gray",
+    dtype="float32",
+    tf32=False,
+    batch_size=250,
+    device="cpu",
+    statistics_dtype="float64",
+    n_real=100,
+    n_fake=100,
+    reference="mnist",
+    reference_sha256="cd",
+    split="train",
+    mirrored=False,
+    parameters={"k": 3},
+    organza="0.1.0",
+    torch="2.13",
+    command="organza evaluate runs/a",
+    created="2026-11-21T10:00:00+0000",
+)
+PROTOCOL = """
+name measure higher_is_better method floor_method n_floor seed truncation extractor extractor_sha256 layer feature_dim
+resize quantise range colour dtype tf32 batch_size device statistics_dtype n_real n_fake reference reference_sha256
+split mirrored parameters organza torch
+"""
+
+
+def other(value: Any) -> Any:
+    """Another value of the same type."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return {"k": 5} if isinstance(value, dict) else f"other {value}"
+
+
+def test_every_field_is_either_compared_or_left_out_on_purpose() -> None:
+    names = {one.name for one in fields(Record)}
+    assert names == {*PROTOCOL.split(), *OF_THE_MODEL, *OF_THE_OUTCOME}
+
+
+@pytest.mark.parametrize("name", PROTOCOL.split())
+def test_a_difference_in_how_it_was_measured_forbids_to_compare(name: str) -> None:
+    changed: dict[str, Any] = {name: other(getattr(RECORD, name))}
+    assert unlike(RECORD, replace(RECORD, **changed)) == [name]
+
+
+@pytest.mark.parametrize("name", [*OF_THE_MODEL, *OF_THE_OUTCOME])
+def test_another_model_or_outcome_may_be_compared(name: str) -> None:
+    changed: dict[str, Any] = {name: other(getattr(RECORD, name) or "")}
+    assert unlike(RECORD, replace(RECORD, **changed)) == []
+
+
+def test_a_record_comes_back_from_its_line_of_json() -> None:
+    assert Record.from_json(RECORD.as_json()) == RECORD
+    assert "\n" not in RECORD.as_json()
+
+
+def test_what_json_lacks_is_null() -> None:
+    line = replace(RECORD, value=float("inf"), details={"by_class": [float("nan"), 1.0]}).as_json()
+    assert json.loads(line)["value"] is None
+    assert json.loads(line)["details"] == {"by_class": [None, 1.0]}
+    assert Record.from_json(line).value != RECORD.value
+
+
+@pytest.mark.parametrize(("line", "told"), [("{", "not a record"), ("[]", "lacks"), ('{"name": "FID"}', "lacks")])
+def test_other_lines_are_refused(line: str, told: str) -> None:
+    with pytest.raises(MeasureError, match=told):
+        Record.from_json(line)
+
+
+def test_files_of_records_grow_and_are_read_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "scores.jsonl"
+    append(path, [RECORD])
+    append(path, [replace(RECORD, value=1.0)])
+    assert [record.value for record in read(path)] == [12.5, 1.0]
+    with pytest.raises(MeasureError, match="organza evaluate"):
+        read(tmp_path / "none.jsonl")
+
+
+def test_the_newest_records_that_are_alike_are_compared() -> None:
+    a = [RECORD, replace(RECORD, value=3.0), replace(RECORD, n_fake=7)]
+    b = [replace(RECORD, target="runs/b", value=9.0)]
+    groups, refused = comparable([a, b])
+    assert [record.value for record in groups["MNIST-FD"]] == [3.0, 9.0]
+    assert not refused
+
+
+def test_what_differs_is_named() -> None:
+    groups, refused = comparable([[RECORD], [replace(RECORD, n_fake=7, split="test")]])
+    assert not groups
+    assert refused == ["MNIST-FD: not comparable, for these differ: n_fake (100, 7), split (train, test)"]
+    assert "not every run" in comparable([[RECORD], [replace(RECORD, name="FID")]])[1][0]
