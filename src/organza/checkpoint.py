@@ -120,8 +120,7 @@ def optimizer_state(player: Player) -> tuple[Tensors, dict[str, Any]]:
     for index, values in state["state"].items():
         for key, value in values.items():
             (tensors if isinstance(value, Tensor) else scalars)[f"{index}.{key}"] = value
-    groups = [{key: value for key, value in group.items() if key != "params"} for group in state["param_groups"]]
-    return tensors, {"state": scalars, "groups": groups, "rate_scale": player.rate_scale}
+    return tensors, {"state": scalars, "rate_scale": player.rate_scale}
 
 
 def load(path: Path, game: Game, *, is_checked: bool = False) -> Clock:
@@ -146,11 +145,10 @@ def load(path: Path, game: Game, *, is_checked: bool = False) -> Clock:
         for key, value in entries.items():
             index, _, entry = key.partition(".")
             state.setdefault(int(index), {})[entry] = laid_out(value, player.parameters[int(index)])
-        groups = [
-            group | {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-            for group, values in zip(player.optimizer.state_dict()["param_groups"], saved["groups"], strict=True)
-        ]
-        player.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        # The options of the groups are the recipe's, which may have been changed since.
+        player.optimizer.load_state_dict(
+            {"state": state, "param_groups": player.optimizer.state_dict()["param_groups"]}
+        )
         player.rate_scale = float(saved["rate_scale"])
     return Clock(**meta["clock"])
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -277,6 +277,10 @@ class Stop:
     reason: str
     is_final: bool = False
     """The run has reached what it was for: it counts as finished, not as interrupted."""
+    change: dict[str, Any] = field(default_factory=dict)
+    """Recipe fields to go on with, from the newest checkpoint before `since`."""
+    since: int = 0
+    """Samples seen when what the change is for began."""
 
 
 Hook = Callable[[Report], Stop | None]

@@ -20,6 +20,7 @@ import re
 import shlex
 import shutil
 import time
+from collections import ChainMap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -76,11 +77,17 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe with the fields it was started with."""
+        """The recipe with the fields it was started with, and those that a treatment has changed since."""
         saved = self.config["recipe"]
         name = str(self.folder / "recipe.py") if saved["name"].endswith(".py") else saved["name"].partition(":")[0]
         found = find(name if name in RECIPES else f"{name}:{saved['class']}")
-        return with_fields(found.recipe, saved["fields"])
+        changes = [intervention["fields"] for intervention in self.interventions]
+        return with_fields(found.recipe, dict(ChainMap(*reversed(changes), saved["fields"])))
+
+    @property
+    def interventions(self) -> list[dict[str, Any]]:
+        """What treatments have changed, in order: samples, fields, reason, since."""
+        return self.config.get("interventions", [])
 
     @property
     def spec(self) -> Spec:

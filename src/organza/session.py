@@ -14,6 +14,7 @@ from organza.data import DataOptions, open_source
 from organza.data.pictures import CHANNELS
 from organza.data.source import Source
 from organza.data.spec import ImageSpec, Spec
+from organza.doctor.visit import cure, summary, visit
 from organza.errors import CheckpointError, DataError, DivergedError, StorageError, UsageError
 from organza.game import Batch, Clock, Game, Hook, Report, Request, Stop, every, spaced
 from organza.hooks.checkpoints import Checkpoints
@@ -32,6 +33,7 @@ from organza.run import Run, create_run, launched_before, locked, open_run, trun
 from organza.settings import DEFAULT_RECIPE, RunSettings
 from organza.trainer import Budget, Guard
 from organza.trainer import train as play
+from organza.treatment import prescribe, prescribed
 
 
 def train(
@@ -107,9 +109,12 @@ def start(
                 origin=weights,
             )
             folder = str(run.folder)
-        run = open_run(distributed.broadcast_text(folder))
+        run, recipe = open_run(distributed.broadcast_text(folder)), found.recipe
+        if run.interventions:
+            recipe = run.recipe
+            game = build(recipe, source, settings, weights=weights)
         with lock(run):
-            return carry_out(run, game, found.recipe, source, settings, device=device, signals=signals, hooks=hooks)
+            return carry_out(run, game, recipe, source, settings, device=device, signals=signals, hooks=hooks)
 
 
 def resume(run: str | Path | Run, *, settings: RunSettings | None = None, hooks: Sequence[Hook] = ()) -> Run:
@@ -343,6 +348,11 @@ def carry_out(
         saver(Report(clock, {}, {}, game, failed=saver.refused))
         if distributed.is_main() and (stop is None or stop.is_final):
             samples(Report(clock, {}, {}, game))
+    if settings.doctor == "treat" and (asked := prescribed(stop)):
+        run = prescribe(run, asked)
+        recipe = run.recipe
+        game = build(recipe, source, settings, weights=None)
+        return carry_out(run, game, recipe, source, settings, device=device, signals=signals, hooks=hooks)
     if distributed.is_main():
         conclude(run, source, game, clock, stop)
     source.close()
@@ -442,6 +452,9 @@ def budget_of(settings: RunSettings, recipe: Recipe, count: int) -> Budget:
 
 def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | None) -> None:
     """The report of a finished run, or how to go on with one that was stopped."""
+    findings = visit(run)
+    if findings or run.settings.doctor != "off":
+        say(f"doctor:   {summary(findings)}" + (f"; see: organza doctor {run.quoted}" if findings else ""))
     if stop is not None and stop.is_final:
         say(f"finished early ({stop.reason}) after {clock.samples:,} samples")
     elif stop is not None:
@@ -450,7 +463,13 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
     fakes = game.generate(Request(16, seed=1, labels=grid_labels(game, source.spec, 16)))
     try:
         path = write_report(
-            run.folder, config=run.config, rows=run.rows(), spec=source.spec, source=source, fakes=fakes
+            run.folder,
+            config=run.config,
+            rows=run.rows(),
+            spec=source.spec,
+            source=source,
+            fakes=fakes,
+            findings=[(finding, cure(finding, run)) for finding in findings],
         )
     except OSError as error:
         raise StorageError(f"cannot write the report into {run.folder}: {error}. The run itself is complete") from error

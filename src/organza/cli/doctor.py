@@ -1,4 +1,4 @@
-"""organza doctor: is this machine fit to train?"""
+"""organza doctor: is this machine fit to train? organza doctor RUN: is this run healthy?"""
 
 from __future__ import annotations
 
@@ -15,13 +15,22 @@ from organza.errors import UsageError
 PACKAGES = ("torch", "numpy", "pillow", "safetensors", "tyro", "rich", "jaxtyping", "matplotlib")
 
 
+USAGE = """usage: organza doctor [RUN]
+
+Without RUN: versions, devices, disk and a verdict on this machine; exit code 1 if something hinders training.
+With RUN: what is wrong with the run, since when, the numbers behind it, and the one change to try; exit code 3 if it
+is ill, 0 if it is healthy or has warnings only."""
+
+
 def main(args: list[str]) -> int:
-    """Print the environment and a verdict; exit code 1 if something stands in the way of training."""
+    """The findings of a run, or the environment and a verdict; exit code 1 if something hinders training here."""
     if args in (["-h"], ["--help"]):
-        print("usage: organza doctor\n\nPrint versions, devices, disk and a verdict on this machine.")
+        print(USAGE)
         return 0
+    if len(args) > 1 or (args and args[0].startswith("-")):
+        raise UsageError(f"organza doctor takes a run folder or nothing; got {' '.join(args)}")
     if args:
-        raise UsageError(f"organza doctor takes no arguments; got {' '.join(args)}")
+        return show(args[0])
     problems: list[str] = []
     print(f"organza      {__version__}")
     print(f"python       {platform.python_version()} on {platform.platform()}")
@@ -35,6 +44,31 @@ def main(args: list[str]) -> int:
         print(f"problem      {problem}")
     print("verdict      " + ("fit to train" if not problems else f"{len(problems)} to mend"))
     return 1 if problems else 0
+
+
+def show(folder: str) -> int:
+    """Print the findings of a run."""
+    from organza.doctor.history import History
+    from organza.doctor.visit import cure, exit_code, summary, visit
+    from organza.run import open_run
+
+    run = open_run(folder)
+    findings = visit(run)
+    print(f"{folder}: {summary(findings)}")
+    if not History(run.rows(), run.config).exams:
+        print("It holds no examinations (trained with --doctor off, or hardly begun), so most illnesses go unseen.")
+    for finding in findings:
+        print(f"\n{finding.level}: {finding.title}")
+        print(f"  when     {finding.since:,} to {finding.until:,} samples")
+        for evidence in finding.evidence:
+            print(
+                f"  measured {evidence.name}: {evidence.value:.4g} (limit {evidence.threshold:.4g}; {evidence.healthy})"
+            )
+        print(f"  why      {finding.why}")
+        print(f"  try      {finding.change.words()}")
+        if command := cure(finding, run):
+            print(f"           {command}")
+    return exit_code(findings)
 
 
 def check_torch() -> list[str]:

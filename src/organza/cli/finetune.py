@@ -36,8 +36,8 @@ def main(args: list[str]) -> int:
 
     if needs_launch(given.settings.devices):
         return launch(given.settings.devices, ["finetune", *args])
+    from organza.doctor.visit import exit_code, visit
     from organza.session import finetune
 
     options = given.options if given.data is not None or given.options != DataOptions() else None
-    finetune(given.origin, data=given.data, settings=given.settings, options=options)
-    return 0
+    return exit_code(visit(finetune(given.origin, data=given.data, settings=given.settings, options=options)))

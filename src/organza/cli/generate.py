@@ -34,7 +34,7 @@ class Generate:
     truncation: float = 1.0
     """Below 1 trades variety for typicality."""
     checkpoint: str = "newest"
-    """newest, best (lowest distance to real data) or the folder of a checkpoint."""
+    """newest, best (by the run's --best-by) or the folder of a checkpoint."""
     mark: bool = True
     """Mark pictures as made by a model."""
     device: str = "auto"

@@ -32,7 +32,7 @@ def launch(devices: int, args: list[str]) -> int:
         return 128 + int(error.sigval)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        if failure.exitcode in (1, 2, 130, 143):  # it has said itself what is wrong, or how to go on
+        if failure.exitcode in (1, 2, 3, 130, 143):  # it has said itself what is wrong, or how to go on
             return failure.exitcode
         how = (
             f"was killed by signal {-failure.exitcode}"

@@ -44,7 +44,7 @@ def main(args: list[str]) -> int:
     settings = replace(run.settings, **changed)
     if needs_launch(settings.devices):
         return launch(settings.devices, ["resume", *args])
+    from organza.doctor.visit import exit_code, visit
     from organza.session import resume
 
-    resume(run, settings=settings)
-    return 0
+    return exit_code(visit(resume(run, settings=settings)))

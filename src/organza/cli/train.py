@@ -32,10 +32,10 @@ def main(args: list[str]) -> int:
 
     if needs_launch(settings.devices):
         return launch(settings.devices, ["train", *args])
+    from organza.doctor.visit import exit_code, visit
     from organza.session import start
 
-    start(found, data=given.data, settings=settings, options=given.options)
-    return 0
+    return exit_code(visit(start(found, data=given.data, settings=settings, options=given.options)))
 
 
 def show(data: str, settings: RunSettings, options: DataOptions, recipe: Any) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from organza.doctor.diversity import WIDE
 from organza.doctor.finding import Change, Evidence, Finding
 from organza.doctor.history import History, Row, mean, median, number
-from organza.doctor.remedies import gentler_critic, penalise, slower, stronger
+from organza.doctor.remedies import gentler_critic, penalise, steadier, stronger
 
 SURE = 0.98
 FAINT = 0.1
+RESTLESS = 0.6
 
 
 def discriminator_wins(history: History) -> Finding | None:
@@ -84,14 +85,12 @@ def oscillation(history: History) -> Finding | None:
 
     Source: Goodfellow 2016 (arXiv:1701.00160), section 5.1; Mescheder et al. 2018 (arXiv:1801.04406).
     """
-
-    def sick(row: Row) -> bool | None:
-        drift = number(row.get("health/drift"))
-        return None if drift is None else drift > 0.7
-
-    period = history.lasting(sick, rows=history.exams, times=4)
-    if period is None:
+    drifts = [(row, drift) for row in history.exams if (drift := number(row.get("health/drift"))) is not None]
+    restless = [drift > RESTLESS for _, drift in drifts]
+    if len(restless) < 6 or sum(restless[-6:]) < 5:
         return None
+    calm = max((index for index, state in enumerate(restless[:-6]) if not state), default=-1)
+    period = int(drifts[calm + 1][0]["samples"]), int(drifts[-1][0]["samples"])
     distances = [value for row in history.exams if (value := number(row.get("health/distance"))) is not None]
     floor = max(mean(history.recent("health/floor", 1)), 1e-12)
     half = len(distances) // 2
@@ -106,11 +105,11 @@ def oscillation(history: History) -> Finding | None:
         until=period[1],
         evidence=(
             Evidence("change of samples from the same latents", mean(history.recent("health/drift", 4)),
-                     0.7, "below 0.4, and falling"),
+                     RESTLESS, "below 0.4, and falling"),
             Evidence("distance of the later half relative to the earlier", late / early, 0.8, "falling"),
         ),
         why="Each player undoes what the other has just done: the samples move, but not towards the data.",
-        change=slower(history, "both", with_penalty=True),
+        change=steadier(history),
     )  # fmt: skip
 
 

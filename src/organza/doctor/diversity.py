@@ -10,7 +10,7 @@ from organza.doctor.remedies import varied
 
 WIDE = 0.5
 DISTINCT = 0.25
-PRESENT = 0.1
+PRESENT = 0.05
 
 
 def mode_collapse(history: History) -> Finding | None:
@@ -24,7 +24,7 @@ def mode_collapse(history: History) -> Finding | None:
         return None if spread is None else spread < WIDE or (kinds is not None and kinds < 0.25)
 
     period = history.lasting(sick, rows=history.exams, times=3)
-    if period is None:
+    if period is None or not history.is_warm:
         return None
     last = history.exams[-1]
     spread, kinds = number(last.get("health/spread")) or 0.0, kinds_of(last)
@@ -46,10 +46,10 @@ def mode_collapse(history: History) -> Finding | None:
 def missing_modes(history: History) -> Finding | None:
     """Groups of the data that the fakes hardly ever reach: partial collapse.
 
-    Over three examinations a group counts as missing if it gets less than a tenth of its share, and its share is large
-    enough for at least 12 fakes.
+    Over three examinations a group counts as missing if it gets less than a twentieth of its share, and its share is
+    large enough for at least 12 fakes.
     """
-    exams = [row for row in history.exams if isinstance(row.get("health/counts"), list)]
+    exams = [row for row in history.exams if row.get("health/counts") and row.get("health/shares")]
 
     def absent(upto: int) -> set[int]:
         part = exams[max(0, upto - 3) : upto]
@@ -62,7 +62,7 @@ def missing_modes(history: History) -> Finding | None:
             if share * total >= 12 and count < PRESENT * share * total
         }
 
-    if len(exams) < 5:
+    if len(exams) < 5 or not history.is_warm:
         return None
     gone = absent(len(exams)) & absent(len(exams) - 1) & absent(len(exams) - 2)
     if not gone:

@@ -20,6 +20,7 @@ from organza.data.source import Source, as_rows, decode
 from organza.data.spec import Spec
 from organza.game import Batch, Clock, Game, Loss, Player, Request, Turn
 from organza.metrics.sliced import sliced_wasserstein
+from organza.trainer import detach
 
 PROBES = 250
 """Fakes that are looked at."""
@@ -101,13 +102,13 @@ class Examiner:
         self.before = fakes
         return {
             "spread": spread(fakes) / max(self.real_spread, 1e-12),
-            "twin": twin(fakes) / max(self.real_twin, 1e-12),
+            "twin": twin(fakes) / self.real_twin if self.real_twin else math.nan,
             "distance": sliced_wasserstein(self.reference[: self.probes], fakes),
             "floor": self.floor,
             "drift": moved / max(self.real_spread, 1e-12),
             "counts": counts.tolist(),
             "shares": [round(share, 4) for share in self.group_shares.tolist()],
-            "nearness": float(near.values.median()) / max(self.held_distance, 1e-12),
+            "nearness": float(near.values.median()) / self.held_distance if self.held_distance else math.nan,
             "low": low,
             "high": high,
             "real_low": self.real_range[0],
@@ -141,7 +142,7 @@ class Examiner:
         quiet = replace(clock, step=clock.step | 1)  # an odd step: penalties that are taken now and then rest
 
         def judge(batch: Batch) -> Loss:
-            return turn.loss(self.noisy(game, batch), quiet)
+            return detach(turn.loss(self.noisy(game, batch), quiet))
 
         seen = judge(self.train)
         if not {"real_score", "fake_score"} <= seen.watch.keys():
@@ -279,7 +280,8 @@ def lead(loss: Loss) -> float:
 
 def relative_step(before: list[Tensor], player: Player) -> float:
     """How far the weights moved since `before`, relative to their size."""
-    moved = torch.stack([(new - old).norm() for new, old in zip(player.parameters, before, strict=True)]).norm()
+    now = [parameter.detach() for parameter in player.parameters]
+    moved = torch.stack([(new - old).norm() for new, old in zip(now, before, strict=True)]).norm()
     return float(moved / torch.stack([old.norm() for old in before]).norm().clamp(min=1e-12))
 
 

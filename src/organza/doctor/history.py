@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, final
 
 Row = dict[str, Any]
+WARM_STEPS = 200
 
 
 @final
@@ -26,10 +27,18 @@ class History:
         """The rows that hold an examination."""
         return [row for row in self.rows if "health/spread" in row]
 
-    @property
+    @cached_property
     def fields(self) -> dict[str, Any]:
-        """The recipe's fields."""
-        return self.config.get("recipe", {}).get("fields", {})
+        """The recipe's fields, with what treatments have changed."""
+        fields = dict(self.config.get("recipe", {}).get("fields", {}))
+        for intervention in self.config.get("interventions", ()):
+            fields |= intervention["fields"]
+        return fields
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether the players have had time to learn something: before, any generator makes all samples alike."""
+        return bool(self.rows) and self.rows[-1].get("step", 0) >= WARM_STEPS
 
     @property
     def classes(self) -> Sequence[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from organza.doctor.finding import Change, Evidence, Finding
 from organza.doctor.history import History, Row, mean, median, number
-from organza.doctor.remedies import RATES, pick, slower
+from organza.doctor.remedies import RATES, lighter_penalty, pick, slower
 
 ADVERSARIAL = {"minimax", "nonsaturating", "least_squares", "hinge", "wasserstein", "relativistic"}
 
@@ -73,8 +73,6 @@ def penalty_dominates(history: History) -> Finding | None:
             name = pull.rpartition("/")[2]
             force = mean(history.recent(pull, 3))
             game = sum(mean(history.recent(key, 3)) for key in own)
-            gamma = history.fields.get(name)
-            wanted = {key: history.fields[key] / 100 for key in ("r1", "r2") if history.fields.get(key)}
             return Finding(
                 name="penalty_dominates",
                 title=f"the penalty {name} drowns the game",
@@ -91,7 +89,7 @@ def penalty_dominates(history: History) -> Finding | None:
                     ),
                 ),
                 why="The critic is kept so flat that it cannot tell real from fake, so the generator learns little.",
-                change=pick(history, wanted if gamma else {}, f"lower the weight of {name} a hundredfold"),
+                change=lighter_penalty(history),
             )
     return None
 
@@ -123,10 +121,11 @@ def rate_too_low(history: History) -> Finding | None:
 
     def sick(row: Row) -> bool | None:
         steps, drift = steps_of(row), number(row.get("health/drift"))
-        if not steps or drift is None:
-            return None
-        return max(steps) < 5e-5 and drift < 0.1 and history.is_far(3)
+        return None if not steps or drift is None else max(steps) < 5e-5 and drift < 0.1
 
+    quickest = max((step for row in history.exams for step in steps_of(row)), default=0.0)
+    if quickest > 1e-3 or not history.is_far(3):  # it has moved before, or need not move any more
+        return None
     return step_size(
         history,
         history.lasting(sick, rows=history.exams, times=3),

@@ -1,4 +1,4 @@
-"""Proposed changes, phrased in the fields that the run's recipe has."""
+"""Proposed changes, phrased in the fields that the run's recipe has; advice in words where it has none that help."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from organza.doctor.finding import Change
 from organza.doctor.history import History
 
 RATES = {"generator": "generator_lr", "critic": "critic_lr"}
-GENTLE_RATE = 2e-4
+GENTLE_RATE = 1e-3
+PENALTY = 0.1
+"""Weight of R1 and R2 that suits small images in [-1, 1] (measured on digits)."""
 
 
 def pick(history: History, wanted: dict[str, Any], advice: str) -> Change:
     """The wanted values of the fields that the recipe has and that they change; the advice if there are none."""
     known = history.fields
-    fields = {name: value for name, value in wanted.items() if name in known and known[name] != value}
+    fields = {name: value for name, value in wanted.items() if name in known and not same(known[name], value)}
     return Change(fields) if fields else Change(advice=advice)
+
+
+def same(old: Any, new: Any) -> bool:
+    """Whether two values of a field are equal; JSON has lists where fields have tuples."""
+    return list(old) == list(new) if isinstance(old, list | tuple) and isinstance(new, list | tuple) else old == new
 
 
 def rate(history: History, player: str, factor: float) -> dict[str, Any]:
@@ -26,44 +33,54 @@ def rate(history: History, player: str, factor: float) -> dict[str, Any]:
 
 
 def gentler_critic(history: History) -> Change:
-    """Against a critic that wins."""
+    """Against a critic that wins: a loss whose gradient does not vanish, equal step sizes, a penalty."""
     fields = history.fields
+    wanted: dict[str, Any] = {}
     if fields.get("loss") == "minimax":
-        return pick(history, {"loss": "nonsaturating"} | rate(history, "critic", 0.25), "")
+        wanted["loss"] = "nonsaturating"
     if fields.get("critic_lr", 0) > 2 * fields.get("generator_lr", 1):
-        return pick(history, {"critic_lr": fields["generator_lr"]}, "")
-    if "r1" in fields:
-        return penalise(history)
-    return pick(
-        history,
-        rate(history, "critic", 0.25) | ({"smooth": 0.1} if fields.get("loss") == "nonsaturating" else {}),
-        "lower the critic's step size, or penalise its gradient (R1)",
-    )  # fmt: skip
+        wanted["critic_lr"] = fields["generator_lr"]
+    if wanted:
+        return pick(history, wanted | calmer(history), "")
+    return penalise(history)
 
 
 def penalise(history: History) -> Change:
-    """Keep the critic flat where the data lies."""
+    """Keep the critic flat where the data lies (Mescheder et al. 2018, arXiv:1801.04406)."""
     fields = history.fields
     r1 = fields.get("r1")
     if isinstance(r1, int | float):
-        return pick(history, {"r1": max(10 * r1, 0.1), "r2": max(10 * fields.get("r2", 0), 0.1)}, "")
-    if fields.get("loss") == "wasserstein":
-        return pick(history, {"loss": "nonsaturating"}, "")
-    return pick(history, rate(history, "critic", 0.2), "add a gradient penalty (R1 and R2) to the critic's loss")
+        return pick(history, {"r1": max(10 * r1, PENALTY), "r2": max(10 * fields.get("r2", 0), PENALTY)}, "")
+    wanted = {"loss": "nonsaturating"} if fields.get("loss") == "wasserstein" else rate(history, "critic", 0.2)
+    return pick(history, wanted, "add a gradient penalty (R1 and R2) to the critic's loss")
 
 
-def slower(history: History, who: Literal["generator", "critic", "both"], *, with_penalty: bool = False) -> Change:
+def lighter_penalty(history: History) -> Change:
+    """Against penalties that drown the game."""
+    wanted = {
+        name: PENALTY if weight > 10 * PENALTY else weight / 10
+        for name in ("r1", "r2")
+        if isinstance(weight := history.fields.get(name), int | float) and weight > 0
+    }
+    return pick(history, wanted, "lower the weight of the penalty a hundredfold")
+
+
+def slower(history: History, who: Literal["generator", "critic", "both"]) -> Change:
     """Smaller steps."""
     wanted: dict[str, Any] = {}
     for player in ("generator", "critic") if who == "both" else (who,):
         value = history.fields.get(RATES[player])
         if isinstance(value, int | float) and value > 0:
-            wanted[RATES[player]] = min(GENTLE_RATE * 5, float(f"{value / 5:.3g}"))
-    if with_penalty and history.fields.get("r1") == 0:
-        wanted["r1"] = 0.1
-    if with_penalty and momentum(history) > 0.5:
-        wanted["betas"] = (0.5, 0.999)
+            wanted[RATES[player]] = min(GENTLE_RATE, float(f"{value / 5:.3g}"))
     return pick(history, wanted, "lower the step sizes five times")
+
+
+def steadier(history: History) -> Change:
+    """Against players that circle: less momentum, a penalty, smaller steps, whichever the recipe lacks."""
+    fields = history.fields
+    if "r1" in fields and not (fields["r1"] and fields.get("r2", 1)):
+        return pick(history, {"r1": fields["r1"] or PENALTY, "r2": fields.get("r2") or PENALTY}, "")
+    return pick(history, calmer(history), "") if calmer(history) else slower(history, "both")
 
 
 def stronger(history: History, player: str) -> Change:
@@ -80,20 +97,14 @@ def varied(history: History) -> Change:
     Relativistic pairs with R1 and R2 have no collapsed minimum to fall into (Huang et al. 2024, arXiv:2501.05441).
     """
     fields = history.fields
+    wanted: dict[str, Any] = {"loss": "relativistic"}
     if "r1" in fields:
-        wanted: dict[str, Any] = {}
-        if fields.get("loss") != "relativistic":
-            wanted["loss"] = "relativistic"
-        if not fields.get("r1") or not fields.get("r2"):
-            wanted |= {"r1": fields.get("r1") or 0.1, "r2": fields.get("r2") or 0.1}
-        return pick(history, wanted or rate(history, "generator", 0.5) | rate(history, "critic", 0.5), "")
-    wanted = {"betas": (0.5, 0.999)} if momentum(history) > 0.5 else {}
-    return pick(
-        history, wanted | {"loss": "relativistic"}, "use relativistic pairs with R1 and R2, or the recipe dcgan"
-    )
+        wanted |= {"r1": fields["r1"] or PENALTY, "r2": fields.get("r2") or PENALTY}
+    change = pick(history, wanted | calmer(history), "")
+    return change if change.fields else slower(history, "both")
 
 
-def momentum(history: History) -> float:
-    """The first of Adam's decay rates; 0 where the recipe has none."""
-    betas = history.fields.get("betas") or (0.0,)
-    return float(betas[0])
+def calmer(history: History) -> dict[str, Any]:
+    """Less momentum, which lets each player answer what the other does now (Radford et al. 2016, arXiv:1511.06434)."""
+    betas = history.fields.get("betas")
+    return {"betas": (0.5, 0.999)} if betas and betas[0] > 0.5 else {}

@@ -27,6 +27,8 @@ from organza.metrics.extractors import load_extractor
 from organza.run import Run
 from organza.settings import DoctorMode
 
+TREATMENTS = 3
+"""Changes that a run may go through."""
 CLASSIFIERS = {"mnist": "digits", "fashion-mnist": "fashion"}
 SURE = 0.5
 """Probability from which on a class counts."""
@@ -71,7 +73,13 @@ class Doctor:
             self.steps = {f"health/step/{name}": relative_step(w, players[name]) for name, w in self.weights.items()}
             self.weights = {}
         grave = next((finding for finding in self.present.values() if finding.level == "error"), None)
-        return Stop(f"doctor: {grave.title}") if grave and self.mode in ("stop", "treat") else None
+        if grave is None or self.mode not in ("stop", "treat"):
+            return None
+        if self.mode == "stop":
+            return Stop(f"doctor: {grave.title}")
+        if not grave.change.fields or len(self.config.get("interventions", ())) >= TREATMENTS:
+            return None
+        return Stop(f"doctor: {grave.title}", change=grave.change.fields, since=grave.since)
 
     def measure(self, report: Report) -> Row:
         """The columns of an examination, if one is due and there is time for it."""

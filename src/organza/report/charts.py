@@ -58,6 +58,7 @@ def charts(rows: Sequence[Row], objective: Objective) -> list[Chart]:
         accuracies(rows, objective),
         gradients(rows),
         distance(rows),
+        variety(rows),
         *evaluations(rows),
         rates(rows),
         speed(rows),
@@ -254,6 +255,19 @@ def evaluations(rows: Sequence[Row]) -> list[Chart | None]:
         low=0.0,
     )
     return [*made, together]
+
+
+def variety(rows: Sequence[Row]) -> Chart | None:
+    """How varied the doctor found the fakes, relative to real samples."""
+    return chart_of(
+        rows,
+        [("health/spread", "spread of all", "fake"), ("health/twin", "distance to the most similar other", "1")],
+        title="Variety of the fakes",
+        reading="Both lines are relative to real samples and belong near 1: a low spread is mode collapse, a low "
+        "distance to the most similar other one means few prototypes.",
+        low=0.0,
+        marks=[(1.0, "real samples")],
+    )
 
 
 def rates(rows: Sequence[Row]) -> Chart | None:

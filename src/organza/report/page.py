@@ -13,23 +13,32 @@ from typing import Any
 from organza import __version__
 from organza.data.source import Batch, Source
 from organza.data.spec import ImageSpec, Spec
+from organza.doctor.finding import Finding
 from organza.errors import OrganzaError
 from organza.pictures import save_aside
 from organza.report import sections
 from organza.report.charts import Chart, charts
 from organza.report.film import Film, picture_uri, read_film
 from organza.report.gallery import neighbours_section
+from organza.report.health import health_section, sentence
 from organza.report.neighbours import Neighbours, find_neighbours
 from organza.report.objective import objective_of
 from organza.report.timeline import Row, human, last, number, timeline
-from organza.report.verdict import judge, judge_distance
+from organza.report.verdict import Verdict, judge, judge_distance
 
 MOST_REMOTE = 1.5
 """So many times the usual distance between real images is plainly not close to the data (our threshold)."""
 
 
 def write_report(
-    folder: Path, *, config: dict[str, Any], rows: list[Row], spec: Spec, source: Source | None, fakes: Batch | None
+    folder: Path,
+    *,
+    config: dict[str, Any],
+    rows: list[Row],
+    spec: Spec,
+    source: Source | None,
+    fakes: Batch | None,
+    findings: Sequence[tuple[Finding, str]] = (),
 ) -> Path:
     """Write report.html into a run folder. What the run does not have is named on the page; nothing is an error.
 
@@ -40,6 +49,7 @@ def write_report(
         spec: What the data promised.
         source: The training data, to look for copies in; None: that section says so.
         fakes: New samples in network range; the first 16 are shown. None: as for `source`.
+        findings: What the doctor found, likeliest cause first, each with the command that tries its change.
 
     Returns:
         The path of the page.
@@ -50,6 +60,8 @@ def write_report(
     course = timeline(rows)
     objective = objective_of(config, course)
     verdict, curves = judge(course, objective), charts(course, objective)
+    if findings and findings[0][0].level == "error":
+        verdict = Verdict(sentence(findings[0][0].title), findings[0][0].why.rstrip("."), "alarm")
     found = compare(fakes, source, spec) if isinstance(spec, ImageSpec) else None
     far = remote(found)
     film = read_film(folder / "samples")
@@ -64,6 +76,7 @@ def write_report(
         "remarks": remarks(course, far),
         "facts": sections.facts(course),
         "notices": sections.notices(rows),
+        "health": health_section(findings),
         "film": sections.film_section(film, picture_uri(folder / "real.png"), spec),
         "neighbours": neighbours_section(found, spec) if found is not None and isinstance(spec, ImageSpec) else "",
         "curves": sections.curves(curves),

@@ -67,7 +67,10 @@ def remarks(records: Sequence[Record]) -> list[str]:
         if one.note:
             lines.append(f"note on {one.name}: {one.note}")
     if records[0].split == "train" and records[0].checkpoint:
-        lines.append("A generator that copies its training data scores well here: see --split test and organza audit.")
+        lines.append(
+            "A generator that copies its training data scores well here: see organza audit, and --split test where "
+            "there is one."
+        )
     return lines
 
 

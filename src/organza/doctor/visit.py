@@ -1,0 +1,41 @@
+"""A look at a run folder: what is wrong with it as it stands, in words and as an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from organza.doctor.catalogue import diagnose
+from organza.doctor.finding import Finding, command_for
+from organza.doctor.history import History
+from organza.errors import OrganzaError
+from organza.run import Run
+
+ILL = 3
+"""Exit code of a command whose run ended with an illness of level `error`."""
+
+
+def visit(run: Run) -> list[Finding]:
+    """The findings of a run as it stands, likeliest cause first: the same whenever it is asked."""
+    return diagnose(History(run.rows(), run.config))
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """0 for a run that ended healthy, or with warnings only."""
+    return ILL if any(finding.level == "error" for finding in findings) else 0
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """One line: whether a run is healthy, and if not, the likeliest cause."""
+    if not findings:
+        return "healthy: the doctor finds nothing"
+    first, others = findings[0], len(findings) - 1
+    more = f", and {others} more" if others else ""
+    return f"{'ill' if exit_code(findings) else 'a warning'}: {first.title} (since {first.since:,} samples){more}"
+
+
+def cure(finding: Finding, run: Run) -> str:
+    """The command that trains anew with the proposed change; empty if no option can do it."""
+    try:
+        return command_for(finding.change, run.config)
+    except OrganzaError:  # the recipe is no longer where it was
+        return ""

@@ -1,0 +1,55 @@
+"""What the doctor found, as a section of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from organza.doctor.finding import Evidence, Finding
+from organza.report.sections import safe
+from organza.report.timeline import human
+
+
+def health_section(findings: Sequence[tuple[Finding, str]]) -> str:
+    """Each finding with its evidence and the command that tries the change; empty for a healthy run.
+
+    Args:
+        findings: Likeliest cause first, each with its command, which may be empty.
+    """
+    if not findings:
+        return ""
+    entries = "".join(entry(finding, command) for finding, command in findings)
+    return (
+        '<section aria-labelledby="health-title"><h2 id="health-title">What the doctor found</h2>'
+        '<p class="lede">The likeliest cause comes first; what follows may be its consequence. Try one change at a '
+        f"time.</p>{entries}</section>"
+    )
+
+
+def entry(finding: Finding, command: str) -> str:
+    """One finding."""
+    rows = "".join(measured(evidence) for evidence in finding.evidence)
+    code = (
+        f'<div class="code"><code>{safe(command)}</code>'
+        '<button class="copy" type="button" aria-label="Copy the command">Copy</button></div>'
+        if command
+        else ""
+    )
+    return (
+        f'<article class="finding {finding.level}"><h3>{safe(sentence(finding.title))}</h3>'
+        f"<p>Since {finding.since:,} samples. {safe(finding.why)}</p>"
+        "<table><thead><tr><th>Measured</th><th>Value</th><th>Limit</th><th>Healthy</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table><p><strong>Try:</strong> {safe(finding.change.words())}.</p>{code}</article>"
+    )
+
+
+def measured(evidence: Evidence) -> str:
+    """A row of numbers."""
+    return (
+        f'<tr><th scope="row">{safe(evidence.name)}</th><td>{human(evidence.value)}</td>'
+        f"<td>{human(evidence.threshold)}</td><td>{safe(evidence.healthy)}</td></tr>"
+    )
+
+
+def sentence(text: str) -> str:
+    """With a capital."""
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,167 @@
+"""Each illness from its numbers: found where they say so, silent where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from organza.doctor.catalogue import CATALOGUE, diagnose
+from organza.doctor.finding import Change, command_for
+from organza.doctor.history import History
+from organza.doctor.visit import ILL, exit_code, summary
+
+CLASSES = ("0", "1", "2", "3", "4")
+HEALTHY: dict[str, Any] = {
+    "real_accuracy": 0.7,
+    "fake_accuracy": 0.7,
+    "real_score": 0.6,
+    "fake_score": -0.6,
+    "grad_norm/generator": 1.0,
+    "grad_norm/critic": 1.0,
+    "data_wait": 0.01,
+    "health/spread": 0.95,
+    "health/twin": 0.95,
+    "health/distance": 0.1,
+    "health/distance_raw": 0.1,
+    "health/distance_batch": 0.1,
+    "health/floor": 0.08,
+    "health/drift": 0.3,
+    "health/counts": [50, 50, 50, 50, 50],
+    "health/shares": [0.2, 0.2, 0.2, 0.2, 0.2],
+    "health/nearness": 1.1,
+    "health/low": -1.0,
+    "health/high": 1.0,
+    "health/real_low": -1.0,
+    "health/real_high": 1.0,
+    "health/score_spread": 1.5,
+    "health/gap": 1.2,
+    "health/gap_unseen": 1.1,
+    "health/pull/critic/relativistic": 1.0,
+    "health/pull/critic/r1": 0.4,
+    "health/term/critic/r1": 0.2,
+    "health/pull/generator/relativistic": 1.0,
+    "health/step/generator": 0.004,
+    "health/step/critic": 0.008,
+}
+CONFIG: dict[str, Any] = {
+    "recipe": {"name": "dcgan", "preset": None, "fields": {"critic_lr": 6e-3, "generator_lr": 6e-3, "r1": 0.1}},
+    "data": {"source": "mnist", "options": {"workers": 2}},
+    "spec": {"kind": "image", "classes": CLASSES},
+    "settings": {"epochs": 2},
+}
+SICK: dict[str, dict[str, Any]] = {
+    "non_finite": {"failed": "turn 'critic' refused: hinge = nan"},
+    "range_mismatch": {"health/low": 0.0},
+    "penalty_disconnected": {"health/pull/critic/r1": 0.0},
+    "dead_discriminator": {"health/score_spread": 0.0, "health/gap": 0.0, "health/gap_unseen": 0.0},
+    "rate_too_high": {"health/step/critic": 0.2},
+    "exploding_scores": {"real_score": 900.0, "fake_score": -900.0},
+    "rate_too_low": {
+        "health/step/critic": 1e-6, "health/step/generator": 1e-6, "health/drift": 0.001, "health/distance": 1.0,
+        "health/distance_raw": 1.0, "health/distance_batch": 1.0,
+    },
+    "penalty_dominates": {"health/pull/critic/r1": 9.0, "health/gap": 0.1, "health/gap_unseen": 0.1},
+    "batch_statistics": {"health/distance": 0.4, "health/distance_raw": 0.4},
+    "average_lags": {"health/distance": 0.4},
+    "memorisation": {"health/nearness": 0.2},
+    "discriminator_overfits": {"health/gap_unseen": 0.2},
+    "discriminator_wins": {"real_accuracy": 1.0, "fake_accuracy": 1.0, "grad_norm/generator": 0.001},
+    "generator_wins": {"health/gap": 0.1, "health/gap_unseen": 0.1, "health/distance": 0.9,
+                       "health/distance_raw": 0.9, "health/distance_batch": 0.9},
+    "mode_collapse": {"health/spread": 0.1, "health/twin": 0.02, "health/counts": [250, 0, 0, 0, 0]},
+    "oscillation": {"health/drift": 1.4, "health/distance": 0.6, "health/distance_raw": 0.6,
+                    "health/distance_batch": 0.6},
+    "sameness": {"health/twin": 0.01},
+    "missing_modes": {"health/counts": [62, 62, 63, 63, 0]},
+    "label_imbalance": {"health/shares": [0.245, 0.245, 0.245, 0.245, 0.02], "health/counts": [61, 61, 61, 61, 6]},
+    "data_bound": {"data_wait": 0.8},
+}  # fmt: skip
+
+
+def history(changes: Sequence[dict[str, Any]], *, spec: str = "image") -> History:
+    """Healthy rows with changes, one examination each."""
+    rows = [
+        {"samples": 10_000 * index, "step": 160 * index, **HEALTHY, **change}
+        for index, change in enumerate(changes, start=1)
+    ]
+    rows[0] |= {"grad_norm/generator": 1.0}
+    return History(rows, {**CONFIG, "spec": {"kind": spec, "classes": CLASSES}})
+
+
+def test_the_catalogue_and_this_table_list_the_same_illnesses() -> None:
+    assert [detector.__name__ for detector in CATALOGUE] == list(SICK)
+
+
+@pytest.mark.parametrize("illness", SICK)
+def test_an_illness_that_lasts_is_found_first(illness: str) -> None:
+    found = diagnose(history([SICK[illness]] * 12))
+    assert [finding.name for finding in found][:1] == [illness]
+    finding = found[0]
+    assert 10_000 <= finding.since <= finding.until <= 120_000
+    assert finding.evidence
+    assert finding.why
+    assert finding.change.words()
+    assert finding.title in summary(found)
+    assert exit_code(found) == (ILL if finding.level == "error" else 0)
+
+
+@pytest.mark.parametrize("illness", SICK)
+def test_a_healthy_run_has_none_of_them_and_what_is_over_is_over(illness: str) -> None:
+    assert diagnose(history([{}] * 12)) == []
+    recovered = diagnose(history([SICK[illness]] * 6 + [{}] * 40))
+    assert illness not in [finding.name for finding in recovered]
+
+
+@pytest.mark.parametrize("illness", sorted(set(SICK) - {"non_finite", "label_imbalance", "discriminator_wins"}))
+def test_one_bad_day_is_no_illness(illness: str) -> None:
+    assert diagnose(history([{}] * 10 + [SICK[illness]])) == []
+
+
+@pytest.mark.parametrize("change", [{"real_accuracy": "nan"}, {"health/spread": "nan"}, {"health/counts": []}])
+def test_rows_that_lack_numbers_are_no_illness(change: dict[str, Any]) -> None:
+    assert diagnose(history([change] * 12)) == []
+    assert diagnose(History([], CONFIG)) == []
+
+
+def test_a_critic_that_wins_while_samples_still_improve_is_left_alone() -> None:
+    winning = {"real_accuracy": 1.0, "fake_accuracy": 1.0}
+    improving = [{**winning, "health/distance": 1.0 / index} for index in range(1, 13)]
+    assert diagnose(history(improving)) == []
+
+
+def test_collapse_names_what_is_left_and_missing_modes_name_what_is_gone() -> None:
+    collapse = diagnose(history([SICK["mode_collapse"]] * 6))[0]
+    assert collapse.title == "the generator has collapsed to '0'"
+    missing = diagnose(history([SICK["missing_modes"]] * 6))[0]
+    assert missing.title == "the generator leaves out '4'"
+    assert missing.level == "warning"
+
+
+def test_the_first_steps_of_a_generator_are_not_called_a_collapse() -> None:
+    early = history([SICK["mode_collapse"]] * 6)
+    assert diagnose(History([{**row, "step": row["step"] // 20} for row in early.rows], early.config)) == []
+
+
+def test_points_have_no_range_to_miss() -> None:
+    assert diagnose(history([SICK["range_mismatch"]] * 12, spec="vector")) == []
+
+
+def test_a_proposal_is_a_command_that_trains_anew_with_one_change() -> None:
+    change = Change({"loss": "hinge", "betas": (0.5, 0.999)}, {"workers": 4})
+    command = command_for(change, CONFIG)
+    assert command.startswith("organza train dcgan --data mnist ")
+    assert command.endswith("--epochs 2 --workers 4 --loss hinge --betas 0.5 0.999") or "--loss hinge" in command
+    assert command_for(Change(advice="look at the data"), CONFIG) == ""
+
+
+def test_changes_speak_of_fields_that_the_recipe_has() -> None:
+    for illness, change in SICK.items():
+        finding = diagnose(history([change] * 12))[0]
+        assert set(finding.change.fields) <= set(CONFIG["recipe"]["fields"]), illness
+
+
+def test_what_a_treatment_changed_counts_as_the_recipe_s_field() -> None:
+    treated = {**CONFIG, "interventions": [{"samples": 0, "fields": {"r1": 7.0}}]}
+    assert History([], treated).fields["r1"] == 7.0
