@@ -2,8 +2,8 @@
 
     python benchmarks/distortions.py [COUNT]
 
-Prints a table in Markdown: the floor (train against train), real test digits, the same in another order, blurred, noised,
-one class alone, and training images repeated as a generator would that copies. `digits` looks at 10,000 of each.
+Prints a table in Markdown: the floor (train against train), real test digits, the same in another order, blurred,
+noised, one class alone, and training images repeated as a generator that copies would. `digits` looks at 10,000 each.
 """
 
 from __future__ import annotations

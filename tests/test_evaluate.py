@@ -25,6 +25,7 @@ from organza.cli.__main__ import main
 from organza.data import open_source
 from organza.errors import DataError, MeasureError, OrganzaError, UsageError
 from organza.features import cached, look
+from organza.floors import floors
 from organza.game import Game, labels, latents
 from organza.hooks.evaluation import is_stale
 from organza.metrics.extractors import load_extractor
@@ -127,6 +128,7 @@ def test_a_record_of_a_run_says_how_it_came_about(run: Run) -> None:
     ]  # 100 < 128 features
     by = {one.measure: one for one in found}
     assert "singular" in by["frechet"].note
+    assert organza.evaluate(run, count=100, measures=["frechet"])[0].note == by["frechet"].note
     one = by["frechet"]
     assert (one.name, one.extractor, one.reference, one.split) == ("MNIST-FD", "digits", "mnist", "train")
     assert (one.n_real, one.n_fake, one.seed, one.labels) == (100, 100, 0, "as the real ones")
@@ -221,6 +223,20 @@ def test_what_a_network_said_is_kept_and_damage_is_noticed(tmp_path: Path) -> No
     cached(tmp_path, ["a", "c"], make)
     assert len(made) == 5
     assert load_file(path).keys() == {"features", "labels"}
+
+
+def test_floors_are_kept_and_damage_is_noticed(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    a, b, c = (Sample(draw.normal(size=(40, 3))) for _ in range(3))
+    first = floors(tmp_path, IMAGES, ["frechet", "kernel"], a, b)
+    (path,) = (tmp_path / "floors").glob("*.json")
+    whole = path.read_text()
+    assert floors(tmp_path, IMAGES, ["frechet", "kernel"], a, b) == first
+    path.write_text(whole[:20])
+    assert floors(tmp_path, IMAGES, ["frechet", "kernel"], a, b) == first
+    assert path.read_text() == whole
+    assert floors(tmp_path, IMAGES, ["frechet", "kernel"], a, c) != first
+    assert floors(tmp_path, IMAGES, ["frechet"], a[:1], b[:1]) == {}
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ from organza.data.registry import absolute, open_source
 from organza.data.source import Source
 from organza.data.spec import ImageSpec, Spec
 from organza.data.toys import TOYS
-from organza.errors import DataError, MeasureError, UsageError
+from organza.errors import DataError, UsageError
 from organza.features import look
+from organza.floors import floors
 from organza.generate import check_request
 from organza.metrics.extractors import Extractor, default_extractor, load_extractor
-from organza.metrics.measures import IMAGES, Measure, Sample, beware, compute, points, title_of
+from organza.metrics.measures import IMAGES, Computed, Measure, Sample, beware, compute, points, title_of
 from organza.metrics.record import Record
 from organza.pools import Pool, pool_made, pool_of
 from organza.reference import Reference, Split, labels_for_all, looked, open_reference
@@ -111,18 +112,22 @@ def evaluate(
             made_by |= {"truncation": 1.0, "labels": "from the files" if source.spec.classes else "none"}
         check_alike(fakes.spec, reference.source.spec)
         fake = look(fakes, judge)
-        floor = reference.floor(real, judge, count)
+        a, b, floor_method = reference.floor(real, judge, count)
         if not distributed.is_main():
             return []
         table = table_of(reference.source)
         keys = chosen(possible_measures(table, judge, fake, reference.source.spec), measures)
-        few = beware("frechet", real, fake) if "kernel" in keys else ""
+        few = beware(real, fake) if judge is not None else ""
         if few and measures is None:
             keys.sort(key=lambda key: key != "kernel")
         common = provenance(reference, reals, judge, fakes, made_by)
-        found = records(table, keys, (real, fake), floor, judge, common)
-        notes = {"frechet": few, keys[0]: note}
-        return [replace(one, note=notes.get(one.measure, "")) for one in found]
+        common |= {"feature_dim": real.features.shape[1], "floor_method": floor_method}
+        values = compute(table, keys, real, fake)
+        found = records(table, values, floors(reference.cache, table, keys, a, b), judge, common)
+        notes = [(keys[0], note), ("frechet", few)]
+        return [
+            replace(one, note=" ".join(told for key, told in notes if key == one.measure and told)) for one in found
+        ]
 
 
 def own_data(target: str | Path | Run) -> str:
@@ -217,22 +222,16 @@ def provenance(
 
 def records(
     table: dict[str, Measure],
-    keys: Sequence[str],
-    sides: tuple[Sample, Sample],
-    floor: tuple[Sample, Sample, str],
+    values: dict[str, Computed],
+    lowest: dict[str, Computed],
     extractor: Extractor | None,
     common: dict[str, Any],
 ) -> list[Record]:
-    """Values and floors; a floor that cannot be computed from so few real samples is left out."""
-    values = compute(table, keys, *sides)
-    floors, floor_method = {}, floor[2]
-    with suppress(MeasureError):
-        floors = compute(table, keys, *floor[:2])
+    """Values beside floors; a floor that cannot be computed from so few real samples is left out."""
+    label, name = (extractor.label, extractor.name) if extractor else ("", "")
     found = []
-    for key in keys:
-        (score, n_real, n_fake), low = values[key], floors.get(key)
-        measure = table[key]
-        label, name = (extractor.label, extractor.name) if extractor else ("", "")
+    for key, (score, n_real, n_fake) in values.items():
+        low, measure = lowest.get(key), table[key]
         entries: dict[str, Any] = common | {
             "name": title_of(key, measure, extractor=name, label=label),
             "measure": key,
@@ -241,11 +240,10 @@ def records(
             "standard_error": score.standard_error,
             "method": score.method,
             "floor": low[0].value if low else None,
-            "floor_method": floor_method if low else "too few real samples",
+            "floor_method": common["floor_method"] if low else "too few real samples",
             "n_floor": low[2] if low else 0,
             "note": "",
             "details": score.details,
-            "feature_dim": sides[0].features.shape[1],
             "n_real": n_real,
             "n_fake": n_fake,
             "parameters": measure.group.parameters,

@@ -350,6 +350,9 @@ def carry_out(
             samples(Report(clock, {}, {}, game))
     if settings.doctor == "treat" and (asked := prescribed(stop)):
         run = prescribe(run, asked)
+        if distributed.is_main():
+            words = ", ".join(f"{name} = {value}" for name, value in asked.change.items())
+            say(f"doctor: back to {run.interventions[-1]['samples']:,} samples with {words}")
         recipe = run.recipe
         game = build(recipe, source, settings, weights=None)
         return carry_out(run, game, recipe, source, settings, device=device, signals=signals, hooks=hooks)

@@ -13,7 +13,6 @@ from typing import Any
 from organza import checkpoint, distributed
 from organza.errors import CheckpointError, StorageError
 from organza.game import Stop
-from organza.hooks.console import say
 from organza.run import Run, open_run, write_json
 
 
@@ -44,8 +43,6 @@ def prescribe(run: Run, stop: Stop) -> Run:
                 file.write(json.dumps({"event": "treated", **entry(stop, samples)}) + "\n")
         except OSError as error:
             raise StorageError(f"cannot write the treatment into {run.folder}: {error}") from error
-        words = ", ".join(f"{name} = {value}" for name, value in stop.change.items())
-        say(f"doctor: back to {samples:,} samples with {words}")
     distributed.broadcast_text("")  # the others wait until the folder is as it should be
     return open_run(run.folder)
 

@@ -96,6 +96,7 @@ class Doctor:
         self.weighed_at = report.clock.step
         self.taken += 1
         self.spent_s += time.monotonic() - now
+        row["health/cost"] = round(self.spent_s / max(time.monotonic() - self.began, 1e-9), 4)
         return row
 
     def heed(self, row: Row) -> None:

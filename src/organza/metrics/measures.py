@@ -293,11 +293,13 @@ def title_of(key: str, measure: Measure, *, extractor: str, label: str) -> str:
     return measure.title.format(label=label, extractor=extractor)
 
 
-def compute(
-    table: dict[str, Measure], keys: Sequence[str], real: Sample, fake: Sample
-) -> dict[str, tuple[Score, int, int]]:
-    """The scores of some measures, and how many real and fake samples each saw."""
-    found: dict[str, tuple[Score, int, int]] = {}
+Computed = tuple[Score, int, int]
+"""A score, and how many real and fake samples it saw."""
+
+
+def compute(table: dict[str, Measure], keys: Sequence[str], real: Sample, fake: Sample) -> dict[str, Computed]:
+    """The scores of some measures."""
+    found: dict[str, Computed] = {}
     for group in dict.fromkeys(table[key].group for key in keys):
         most = group.most or max(len(real), len(fake))
         sides = real[:most], fake[:most]
@@ -306,9 +308,7 @@ def compute(
     return {key: found[key] for key in keys}
 
 
-def beware(key: str, real: Sample, fake: Sample) -> str:
-    """What to say beside a score of so few samples; empty if there are enough."""
+def beware(real: Sample, fake: Sample) -> str:
+    """What to say beside a Frechet distance of so few samples; empty if there are enough."""
     fewest = min(real, fake, key=len)
-    if key == "frechet" and len(fewest) <= fewest.features.shape[1]:
-        return Moments(len(fewest), fewest.features[0], np.zeros((0, 0))).note
-    return ""
+    return Moments(len(fewest), fewest.features[0], np.zeros((0, 0))).note
