@@ -157,6 +157,8 @@ BY_HAND: dict[str, dict[str, Any]] = {
 def cured(case: Case, name: str, found: list[dict[str, Any]]) -> tuple[Case, str]:
     """The case with the proposed change of the likeliest cause, and how it was made: by option or by hand."""
     fields = found[0]["change"]["fields"] if found else {}
+    if found and found[0]["change"]["recipe"]:
+        return replace(case, recipe=found[0]["change"]["recipe"], fields={}), "option"
     if fields:
         kept = {key: value for key, value in fields.items() if key in {*case.fields, *find_fields(case)}}
         return replace(case, fields={**case.fields, **kept}), "option"
@@ -204,7 +206,7 @@ def main() -> None:
             line = f"{mark} {name:20} seed {seed} expected {expected:22} found {', '.join(names)} ({seconds:.0f} s)"
             if after is not None:
                 cures[how].append(not after)
-                change = found[0]["change"]["fields"] if found else {}
+                change = (found[0]["change"]["recipe"] or found[0]["change"]["fields"]) if found else {}
                 line += f"; by {how} {change or ''}: {', '.join(f['name'] for f in after) or 'healthy'}"
             print(line, flush=True)
             if options.out:

@@ -20,14 +20,14 @@ def mode_collapse(history: History) -> Finding | None:
     """
 
     def sick(row: Row) -> bool | None:
-        spread, kinds = number(row.get("health/spread")), kinds_of(row)
+        spread, kinds = number(row.get("health/spread")), kinds_of(history, row)
         return None if spread is None else spread < WIDE or (kinds is not None and kinds < 0.25)
 
     period = history.lasting(sick, rows=history.exams, times=3)
     if period is None or not history.is_warm:
         return None
     last = history.exams[-1]
-    spread, kinds = number(last.get("health/spread")) or 0.0, kinds_of(last)
+    spread, kinds = number(last.get("health/spread")) or 0.0, kinds_of(history, last)
     evidence = [Evidence("spread of the fakes relative to real samples", spread, WIDE, "0.8 to 1.2")]
     if kinds is not None:
         evidence.append(Evidence("groups of real samples that the fakes reach, as a share", kinds, 0.25, "above 0.9"))
@@ -49,7 +49,11 @@ def missing_modes(history: History) -> Finding | None:
     Over three examinations a group counts as missing if it gets less than a twentieth of its share, and its share is
     large enough for at least 12 fakes.
     """
-    exams = [row for row in history.exams if row.get("health/counts") and row.get("health/shares")]
+    exams = [
+        row
+        for row in history.exams
+        if row.get("health/counts") and row.get("health/shares") and is_like_data(history, row)
+    ]
 
     def absent(upto: int) -> set[int]:
         part = exams[max(0, upto - 3) : upto]
@@ -124,12 +128,20 @@ def sameness(history: History) -> Finding | None:
     )  # fmt: skip
 
 
-def kinds_of(row: Row) -> float | None:
+def kinds_of(history: History, row: Row) -> float | None:
     """The effective number of groups among the fakes relative to that of the data: exp of the entropies."""
     counts, shares = row.get("health/counts"), row.get("health/shares")
+    if not is_like_data(history, row):
+        return None
     if not isinstance(counts, list) or not isinstance(shares, list) or len(shares) < 4 or not sum(counts):
         return None
     return effective([count / sum(counts) for count in counts]) / effective(shares)
+
+
+def is_like_data(history: History, row: Row) -> bool:
+    """Whether the fakes are near enough to the data for their classes to mean anything; noise has one, too."""
+    nearness = number(row.get("health/nearness"))
+    return nearness is None or nearness < 1.7 or history.config.get("spec", {}).get("kind") == "vector"
 
 
 def effective(shares: list[float]) -> float:
@@ -140,7 +152,7 @@ def effective(shares: list[float]) -> float:
 def seen_groups(history: History, row: Row) -> str:
     """What is left, where classes have names: ` to 1 and 8`."""
     counts = row.get("health/counts")
-    if not history.classes or not isinstance(counts, list) or not sum(counts):
+    if not history.classes or not is_like_data(history, row) or not isinstance(counts, list) or not sum(counts):
         return ""
     left = [index for index, count in enumerate(counts) if count > 0.05 * sum(counts)]
     return f" to {listing([name_of(history, index) for index in left])}" if len(left) <= 4 else ""

@@ -34,13 +34,16 @@ class Change:
     """Recipe fields by name."""
     options: dict[str, Any] = field(default_factory=dict)
     """Fields of `DataOptions` or `RunSettings` by name."""
+    recipe: str = ""
+    """Another recipe to take instead, with its own fields."""
     advice: str = ""
     """What to do where no option can do it."""
 
     def words(self) -> str:
         """As one would say it."""
         parts = [f"{name} = {value}" for name, value in {**self.fields, **self.options}.items()]
-        return "; ".join(filter(None, [("set " + ", ".join(parts)) if parts else "", self.advice]))
+        taken = f"train the recipe {self.recipe} instead" if self.recipe else ""
+        return "; ".join(filter(None, [taken, ("set " + ", ".join(parts)) if parts else "", self.advice]))
 
 
 @final
@@ -74,16 +77,16 @@ class Finding:
 
 def command_for(change: Change, config: dict[str, Any]) -> str:
     """The command that trains anew with the change, from the contents of run.json; empty if no option can do it."""
-    if not (change.fields or change.options):
+    if not (change.fields or change.options or change.recipe):
         return ""
     recipe, data, settings = config["recipe"], config["data"], config["settings"]
     name = recipe["name"] + (f":{recipe['preset']}" if recipe.get("preset") else "")
     given = {
-        **differences(recipe["fields"], asdict(find(name).recipe)),
+        **({} if change.recipe else differences(recipe["fields"], asdict(find(name).recipe))),
         **differences(data["options"], asdict(DataOptions())),
         **differences(settings, asdict(RunSettings())),
     }
-    words = ["organza", "train", name, "--data", data["source"]]
+    words = ["organza", "train", change.recipe or name, "--data", data["source"]]
     for key, value in {**given, **change.fields, **change.options}.items():
         words += option(key, value) if value is not None and key not in ("run", "webhook") else []
     return shlex.join(words)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, final
+
+from organza.errors import OrganzaError
+from organza.recipe import find
 
 Row = dict[str, Any]
 WARM_STEPS = 200
@@ -34,6 +37,15 @@ class History:
         for intervention in self.config.get("interventions", ()):
             fields |= intervention["fields"]
         return fields
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """The values of the fields in the recipe's preset; empty if it cannot be found any more."""
+        recipe = self.config.get("recipe", {})
+        try:
+            return asdict(find(recipe["name"] + (f":{recipe['preset']}" if recipe.get("preset") else "")).recipe)
+        except (OrganzaError, KeyError):
+            return {}
 
     @property
     def is_warm(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from organza.doctor.finding import Change, Evidence, Finding
 from organza.doctor.history import History, Row, mean, median, number
-from organza.doctor.remedies import RATES, lighter_penalty, pick, slower
+from organza.doctor.remedies import RATES, back, lighter_penalty, pick, slower
 
 ADVERSARIAL = {"minimax", "nonsaturating", "least_squares", "hinge", "wasserstein", "relativistic"}
 
@@ -133,7 +133,11 @@ def rate_too_low(history: History) -> Finding | None:
         threshold=5e-5,
         healthy="0.0001 to 0.02",
         why="The weights hardly move: at this pace training would take for ever.",
-        change=pick(history, {name: 2e-3 for name in RATES.values()}, "raise the step sizes a hundredfold"),
+        change=pick(
+            history,
+            back(history, *RATES.values()) or {name: 2e-3 for name in RATES.values()},
+            "raise the step sizes a hundredfold",
+        ),
     )
 
 

@@ -32,6 +32,13 @@ def rate(history: History, player: str, factor: float) -> dict[str, Any]:
     return {name: float(f"{value * factor:.3g}")} if isinstance(value, int | float) and value > 0 else {}
 
 
+def back(history: History, *names: str) -> dict[str, Any]:
+    """The preset's own values of fields that were changed from them."""
+    fields, defaults = history.fields, history.defaults
+    known = [name for name in names if name in fields and name in defaults]
+    return {name: defaults[name] for name in known if not same(fields[name], defaults[name])}
+
+
 def gentler_critic(history: History) -> Change:
     """Against a critic that wins: a loss whose gradient does not vanish, equal step sizes, a penalty."""
     fields = history.fields
@@ -49,6 +56,8 @@ def penalise(history: History) -> Change:
     """Keep the critic flat where the data lies (Mescheder et al. 2018, arXiv:1801.04406)."""
     fields = history.fields
     r1 = fields.get("r1")
+    if not r1 and history.defaults.get("r1"):
+        return pick(history, back(history, "loss", "r1"), "")
     if isinstance(r1, int | float):
         return pick(history, {"r1": max(10 * r1, PENALTY), "r2": max(10 * fields.get("r2", 0), PENALTY)}, "")
     wanted = {"loss": "nonsaturating"} if fields.get("loss") == "wasserstein" else rate(history, "critic", 0.2)
@@ -57,7 +66,7 @@ def penalise(history: History) -> Change:
 
 def lighter_penalty(history: History) -> Change:
     """Against penalties that drown the game."""
-    wanted = {
+    wanted = {name: value for name, value in back(history, "r1", "r2").items() if value < history.fields[name]} or {
         name: PENALTY if weight > 10 * PENALTY else weight / 10
         for name in ("r1", "r2")
         if isinstance(weight := history.fields.get(name), int | float) and weight > 0
@@ -66,7 +75,10 @@ def lighter_penalty(history: History) -> Change:
 
 
 def slower(history: History, who: Literal["generator", "critic", "both"]) -> Change:
-    """Smaller steps."""
+    """Smaller steps: those of the preset if they are, else a fifth."""
+    gentle = back(history, *RATES.values())
+    if gentle and all(value < history.fields[name] for name, value in gentle.items()):
+        return pick(history, gentle, "")
     wanted: dict[str, Any] = {}
     for player in ("generator", "critic") if who == "both" else (who,):
         value = history.fields.get(RATES[player])
@@ -94,9 +106,12 @@ def stronger(history: History, player: str) -> Change:
 def varied(history: History) -> Change:
     """Against collapse: a game that rewards variety, and a critic that stays informative.
 
-    Relativistic pairs with R1 and R2 have no collapsed minimum to fall into (Huang et al. 2024, arXiv:2501.05441).
+    Relativistic pairs with R1 and R2 have no collapsed minimum to fall into (Huang et al. 2024, arXiv:2501.05441). The
+    textbook family has no penalties; batch and spectral norm, other losses and rates did not save it on digits.
     """
     fields = history.fields
+    if history.config.get("recipe", {}).get("name") == "vanilla":
+        return Change(recipe="dcgan:toy" if history.config.get("spec", {}).get("kind") == "vector" else "dcgan")
     wanted: dict[str, Any] = {"loss": "relativistic"}
     if "r1" in fields:
         wanted |= {"r1": fields["r1"] or PENALTY, "r2": fields.get("r2") or PENALTY}
