@@ -27,11 +27,16 @@ from organza import RunSettings
 from organza.errors import DivergedError, UsageError
 from organza.game import Report
 from organza.hooks.trackers import TRACKERS, Part, Tracker, numbers
+from organza.hooks.webhook import Webhook
 from organza.recipe import find
 from organza.run import Run
 
 TINY: dict[str, Any] = {"samples": 640, "device": "cpu", "log_every": 32, "checkpoint_every": 128, "doctor_every": 128}
 Curves = dict[str, list[tuple[int, float]]]
+
+
+WILD = find("vanilla:tiny", critic_lr=0.9, generator_lr=0.9).recipe
+"""A recipe in which the doctor soon finds something."""
 
 
 def settings(**changes: Any) -> RunSettings:
@@ -93,7 +98,7 @@ def test_tensorboard_reads_back_what_the_run_folder_holds(tmp_path: Path) -> Non
 
 
 def test_lists_become_curves_of_their_entries_and_findings_become_text(tmp_path: Path) -> None:
-    run = organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=settings(track="tensorboard"))
+    run = organza.train(WILD, data="ring8", run=tmp_path / "run", settings=settings(track="tensorboard"))
     events, curves = read(run), written(run)
     assert {f"health/counts/{index:02d}" for index in range(8)} <= curves.keys()
     assert_same(curves_of(events), curves)
@@ -373,7 +378,7 @@ def inbox() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 def test_the_webhook_receives_every_finding(inbox: tuple[str, list[dict[str, Any]]], tmp_path: Path) -> None:
     url, posts = inbox
-    run = organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=settings(webhook=url))
+    run = organza.train(WILD, data="ring8", run=tmp_path / "run", settings=settings(webhook=url))
     found = [json.loads(line) for line in (run.folder / "findings.jsonl").read_text().splitlines()]
     assert len(found) > 0
     assert posts == [{"run": str(run.folder), **entry} for entry in found]
@@ -382,7 +387,8 @@ def test_the_webhook_receives_every_finding(inbox: tuple[str, list[dict[str, Any
 def test_a_webhook_that_nobody_answers_warns_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         url = f"http://127.0.0.1:{server.server_port}"  # free again below
-    run = organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=settings(webhook=url))
-    assert len((run.folder / "findings.jsonl").read_text().splitlines()) > 1
+    webhook = Webhook(url, run="run")
+    for _ in range(3):
+        webhook.send({"event": "found"})
+    webhook.close()
     assert len(re.findall("webhook failed", capsys.readouterr().out)) == 1
-    assert (run.folder / "report.html").exists()

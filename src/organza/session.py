@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,17 +16,13 @@ from organza.data.source import Source
 from organza.data.spec import ImageSpec, Spec
 from organza.doctor.visit import cure, summary, visit
 from organza.errors import CheckpointError, DataError, DivergedError, StorageError, UsageError
-from organza.game import Batch, Clock, Game, Hook, Report, Request, Stop, every, spaced
-from organza.hooks.checkpoints import Checkpoints
-from organza.hooks.console import Console, say
-from organza.hooks.doctor import Doctor, examiner
-from organza.hooks.evaluation import Evaluation, verdict
-from organza.hooks.record import Recorder
-from organza.hooks.samples import Samples, grid_labels
+from organza.game import Batch, Clock, Game, Hook, Request, Stop
+from organza.hooks.console import say
+from organza.hooks.crew import Crew
+from organza.hooks.evaluation import verdict
+from organza.hooks.samples import grid_labels
 from organza.hooks.signals import Signals
-from organza.hooks.trackers import Trackers, check
-from organza.hooks.waiting import Waiting
-from organza.hooks.webhook import Webhook
+from organza.hooks.trackers import check
 from organza.recipe import Found, Recipe, find, named
 from organza.report import write_report
 from organza.run import Run, create_run, launched_before, locked, open_run, truncate_rows
@@ -283,10 +279,7 @@ def carry_out(
     if newest is not None:
         clock = checkpoint.load(newest, game, is_checked=True)
     budget = budget_of(settings, recipe, len(source))
-    stopped = str(next(reversed(run.rows()), {}).get("stopped"))
-    is_over = max(clock.progress, budget.progress(clock.samples, 0)) >= 1
-    is_over = is_over or stopped == verdict(settings.best_by, settings.patience)
-    if is_over and (run.folder / "report.html").exists():
+    if is_finished(run, clock, budget, settings):
         if distributed.is_main():
             say(
                 f"{run.folder} is already finished after {clock.samples:,} samples; to train on from its weights: "
@@ -303,10 +296,6 @@ def carry_out(
 
         first = next(source.batches(recipe.batch, seed=settings.seed, device=device))
         compile_game(game, first, replace(clock, step=0))
-    saver = Checkpoints(run.checkpoints, source, keep=settings.keep)
-    saver.saved_at = clock.samples if newest is not None else None
-    evaluation = evaluate_while_training(run, source, settings, saver, device=device)
-    scores = [every(settings.evaluate_every, evaluation)] if evaluation and settings.evaluate_every else []
 
     def recover() -> Clock:
         path = newest_for_all(run)
@@ -319,43 +308,30 @@ def carry_out(
             recipe.batch, start=start, seed=settings.seed, rank=distributed.rank(), world=world, device=device
         )
 
-    stream, samples = Waiting(batches), Samples(run.folder, source)
-    with ExitStack() as stack:
-        own: list[Hook] = []
-        if distributed.is_main():
-            own = main_hooks(run, source, game, settings, budget, clock, saver, evaluation, stream, samples, stack)
+    with Crew(run, game, source, batches, settings, budget=budget, clock=clock, device=device) as crew:
         if newest is None:
-            saver(Report(clock, {}, {}, game))
+            crew.begin()
+        else:
+            crew.saver.saved_at = clock.samples
         clock, stop = play(
             game,
-            stream,
+            crew.stream,
             budget=budget,
             clock=clock,
             seed=settings.seed,
-            hooks=[
-                saver.see,
-                *own,
-                *scores,
-                every(settings.checkpoint_every, saver),
-                *hooks,
-                pause(settings.pause_at),
-                signals,
-            ],
+            hooks=[*crew.hooks, *hooks, signals],
             micro_batch=settings.micro_batch,
             precision=devices.precision(settings.precision, device),
             guard=Guard(recover=recover),
         )
-        saver(Report(clock, {}, {}, game, failed=saver.refused))
-        if distributed.is_main() and (stop is None or stop.is_final):
-            samples(Report(clock, {}, {}, game))
+        crew.end(clock, stop)
     if settings.doctor == "treat" and (asked := prescribed(stop)):
         run = prescribe(run, asked)
         if distributed.is_main():
             words = ", ".join(f"{name} = {value}" for name, value in asked.change.items())
             say(f"doctor: back to {run.interventions[-1]['samples']:,} samples with {words}")
-        recipe = run.recipe
-        game = build(recipe, source, settings, weights=None)
-        return carry_out(run, game, recipe, source, settings, device=device, signals=signals, hooks=hooks)
+        game = build(run.recipe, source, settings, weights=None)
+        return carry_out(run, game, run.recipe, source, settings, device=device, signals=signals, hooks=hooks)
     if distributed.is_main():
         conclude(run, source, game, clock, stop)
     source.close()
@@ -364,84 +340,12 @@ def carry_out(
     return run
 
 
-def main_hooks(
-    run: Run,
-    source: Source,
-    game: Game,
-    settings: RunSettings,
-    budget: Budget,
-    clock: Clock,
-    saver: Checkpoints,
-    evaluation: Evaluation | None,
-    stream: Waiting,
-    samples: Samples,
-    stack: ExitStack,
-) -> list[Hook]:
-    """What only the first rank does: record, show, track, examine, draw."""
-    trackers = Trackers(run, settings.track, samples=clock.samples)
-    stack.callback(trackers.close)
-    webhook = Webhook(settings.webhook, run=str(run.folder)) if settings.webhook else None
-    if webhook:
-        stack.callback(webhook.close)
-    recorder = Recorder(run.folder / "metrics.jsonl", every=settings.log_every, epoch_size=len(source))
-    console = stack.enter_context(Console(title=f"{run.folder}", budget=budget, start=clock))
-    recorder.listeners += [console.show, trackers.row]
-    samples.listeners.append(trackers.picture)
-    saver.listeners.append(lambda score: recorder.note({"distance": score}))
-    if evaluation:
-        evaluation.listeners.append(recorder.note)
-    stack.callback(recorder.finish)
-    recorder.measures.append(stream.share)
-    hooks: list[Hook] = [recorder]
-    if settings.doctor != "off":
-        doctor = Doctor(
-            run.folder,
-            run.config,
-            run.rows(),
-            examiner(run, source, device=device_of(game)),
-            mode=settings.doctor,
-            every=settings.doctor_every,
-        )
-        recorder.measures.append(doctor.measure)
-        recorder.listeners.append(doctor.heed)
-        doctor.listeners += [trackers.finding, *([webhook.send] if webhook else [])]
-        hooks.append(doctor)
-    if clock.samples == 0:
-        samples(Report(clock, {}, {}, game))
-    return [*hooks, every(settings.sample_every, samples) if settings.sample_every else spaced(40, samples)]
-
-
-def evaluate_while_training(
-    run: Run, source: Source, settings: RunSettings, saver: Checkpoints, *, device: str
-) -> Evaluation | None:
-    """What scores samples on the way, if the settings ask for it; it may decide which checkpoint is the best."""
-    if settings.evaluate_every is None and settings.best_by == "distance":
-        return None
-    evaluation = Evaluation(
-        run,
-        source,
-        device=device,
-        best_by=settings.best_by,
-        patience=settings.patience,
-        distance=saver.score,
-    )
-    if settings.best_by != "distance":
-        saver.judge = evaluation.judge
-    return evaluation
-
-
-def device_of(game: Game) -> str:
-    """Where the game is played."""
-    return str(next(iter(game.players.values())).parameters[0].device)
-
-
-def pause(samples: int | None) -> Hook:
-    """Ends the run after so many samples, as an interruption would."""
-
-    def hook(report: Report) -> Stop | None:
-        return Stop("paused") if samples is not None and report.clock.samples >= samples else None
-
-    return hook
+def is_finished(run: Run, clock: Clock, budget: Budget, settings: RunSettings) -> bool:
+    """Whether the budget is used up, or the run was stopped early for good, and its report is written."""
+    stopped = str(next(reversed(run.rows()), {}).get("stopped"))
+    is_over = max(clock.progress, budget.progress(clock.samples, 0)) >= 1
+    is_over = is_over or stopped == verdict(settings.best_by, settings.patience)
+    return is_over and (run.folder / "report.html").exists()
 
 
 def budget_of(settings: RunSettings, recipe: Recipe, count: int) -> Budget:

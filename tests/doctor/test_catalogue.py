@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from organza.doctor.catalogue import CATALOGUE, diagnose
+from organza.doctor.catalogue import AT_ONCE, CATALOGUE, diagnose
 from organza.doctor.finding import Change, command_for
 from organza.doctor.history import History
 from organza.doctor.visit import ILL, exit_code, summary
@@ -139,9 +139,11 @@ def test_collapse_names_what_is_left_and_missing_modes_name_what_is_gone() -> No
     assert missing.level == "warning"
 
 
-def test_the_first_steps_of_a_generator_are_not_called_a_collapse() -> None:
-    early = history([SICK["mode_collapse"]] * 6)
-    assert diagnose(History([{**row, "step": row["step"] // 20} for row in early.rows], early.config)) == []
+def test_a_short_run_is_only_told_what_shows_at_once() -> None:
+    for illness, change in SICK.items():
+        rows = [{**row, "step": 10 * index} for index, row in enumerate(history([change] * 12).rows)]
+        found = [finding.name for finding in diagnose(History(rows, CONFIG))]
+        assert found == ([illness] if illness in {detector.__name__ for detector in AT_ONCE} else []), illness
 
 
 def test_points_have_no_range_to_miss() -> None:

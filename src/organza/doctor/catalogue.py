@@ -34,6 +34,17 @@ CATALOGUE: tuple[Detector, ...] = (
 )
 
 
+AT_ONCE = {
+    numerics.non_finite,
+    numerics.penalty_disconnected,
+    numerics.rate_too_high,
+    balance.dead_discriminator,
+    plumbing.label_imbalance,
+}
+"""Illnesses that show at once; the others wait until the players have had time to learn something."""
+
+
 def diagnose(history: History) -> list[Finding]:
     """What is wrong with a run as it stands, likeliest cause first."""
-    return [finding for detector in CATALOGUE if (finding := detector(history)) is not None]
+    asked = [detector for detector in CATALOGUE if history.is_warm or detector in AT_ONCE]
+    return [finding for detector in asked if (finding := detector(history)) is not None]

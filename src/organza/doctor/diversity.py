@@ -24,7 +24,7 @@ def mode_collapse(history: History) -> Finding | None:
         return None if spread is None else spread < WIDE or (kinds is not None and kinds < 0.25)
 
     period = history.lasting(sick, rows=history.exams, times=3)
-    if period is None or not history.is_warm:
+    if period is None:
         return None
     last = history.exams[-1]
     spread, kinds = number(last.get("health/spread")) or 0.0, kinds_of(history, last)
@@ -66,7 +66,7 @@ def missing_modes(history: History) -> Finding | None:
             if share * total >= 12 and count < PRESENT * share * total
         }
 
-    if len(exams) < 5 or not history.is_warm:
+    if len(exams) < 5:
         return None
     gone = absent(len(exams)) & absent(len(exams) - 1) & absent(len(exams) - 2)
     if not gone:
