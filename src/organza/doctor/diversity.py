@@ -33,7 +33,7 @@ def mode_collapse(history: History) -> Finding | None:
         evidence.append(Evidence("groups of real samples that the fakes reach, as a share", kinds, 0.25, "above 0.9"))
     return Finding(
         name="mode_collapse",
-        title="the generator has collapsed" + seen_groups(history, last),
+        title="the generator has collapsed",
         level="error",
         since=period[0],
         until=period[1],
@@ -66,7 +66,7 @@ def missing_modes(history: History) -> Finding | None:
             if share * total >= 12 and count < PRESENT * share * total
         }
 
-    if len(exams) < 5:
+    if len(exams) < 5 or mode_collapse(history) is not None:  # which says it all
         return None
     gone = absent(len(exams)) & absent(len(exams) - 1) & absent(len(exams) - 2)
     if not gone:
@@ -147,15 +147,6 @@ def is_like_data(history: History, row: Row) -> bool:
 def effective(shares: list[float]) -> float:
     """Exp of the entropy: how many equal groups would be as varied."""
     return math.exp(-sum(share * math.log(share) for share in shares if share > 0))
-
-
-def seen_groups(history: History, row: Row) -> str:
-    """What is left, where classes have names: ` to 1 and 8`."""
-    counts = row.get("health/counts")
-    if not history.classes or not is_like_data(history, row) or not isinstance(counts, list) or not sum(counts):
-        return ""
-    left = [index for index, count in enumerate(counts) if count > 0.05 * sum(counts)]
-    return f" to {listing([name_of(history, index) for index in left])}" if len(left) <= 4 else ""
 
 
 def name_of(history: History, index: int) -> str:
