@@ -48,7 +48,9 @@ HEALTHY_RING = Case("healthy", "dcgan:toy", {}, "ring8", samples=400_000)
 
 WARD: dict[str, Case] = {
     "digits": HEALTHY_DIGITS,
-    "digits, unlabelled": Case("healthy", "dcgan", {**DIGITS, "conditional": "no", "r2": 0.1, "width": 16}, samples=60_000),
+    "digits, unlabelled": Case(
+        "healthy", "dcgan", {**DIGITS, "conditional": "no", "r2": 0.1, "width": 16}, samples=60_000
+    ),
     "digits, own recipe": Case("healthy", SICK),
     "ring": HEALTHY_RING,
     "shirts": Case("healthy", "dcgan", DIGITS, "fashion"),
