@@ -203,6 +203,7 @@ OPTIONS = [
     "--labels",
     "--split",
     "--limit",
+    "--hold-out",
     "--strict",
     "--max-bad",
     "--offline",

@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from PIL import Image
 
 from organza.data import DataOptions, ImageSpec, VectorSpec, decode, encode, open_source
 from organza.data.idx import MNIST, read_idx
+from organza.data.pictures import open_pictures
+from organza.data.source import Subset
 from organza.errors import DataError, UsageError
 from organza.metrics.modes import count_modes
 
@@ -395,3 +398,40 @@ def test_resize_is_width_by_height():
 def test_the_options_do_not_load_torch():
     code = "import sys; from organza.data.options import DataOptions; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_samples_are_held_out_the_same_ones_every_time_and_none_is_lost(tmp_path: Path) -> None:
+    images = np.arange(100, dtype=np.uint8)[:, None, None] + np.zeros((1, 4, 4), dtype=np.uint8)
+    path = tmp_path / "hundred.npy"
+    np.save(path, images)
+    seen = {}
+    for split in ("train", "test"):
+        source = open_source(str(path), DataOptions(hold_out=0.2, split=split))
+        seen[split] = source.read(np.arange(len(source)))["image"][:, 0, 0, 0].tolist()
+        again = open_source(str(path), DataOptions(hold_out=0.2, split=split))
+        assert again.read(np.arange(len(again)))["image"][:, 0, 0, 0].tolist() == seen[split]
+    assert (len(seen["train"]), len(seen["test"])) == (80, 20)
+    assert sorted(seen["train"] + seen["test"]) == list(range(100))
+
+
+def test_folders_hold_out_files_with_their_labels_in_memory_and_streamed(tmp_path: Path) -> None:
+    for index in range(40):
+        folder = tmp_path / "images" / ("dark" if index < 20 else "light")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), 6 * index, dtype=np.uint8)).save(folder / f"{index:02d}.png")
+    whole = open_pictures(tmp_path / "images", name="images", options=DataOptions(), memory_limit=1)
+    kept = np.array([3, 21, 39])
+    for source in (whole.subset(kept), Subset(whole, kept)):
+        batch = source.read(np.arange(3))
+        assert batch["image"][:, 0, 0, 0].tolist() == [18, 126, 234]
+        assert batch["label"].tolist() == [0, 1, 1]
+        assert len(next(source.batches(2))["image"]) == 2
+        source.close()
+
+
+def test_a_share_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "two.npy", np.zeros((2, 4, 4), dtype=np.uint8))
+    with pytest.raises(DataError, match="leaves none for the train split"):
+        open_source(str(tmp_path / "two.npy"), DataOptions(hold_out=0.9))
+    with pytest.raises(UsageError, match="--hold-out is 1"):
+        DataOptions(hold_out=1.0)

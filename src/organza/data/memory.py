@@ -34,6 +34,11 @@ class MemorySource(Source):
         """The samples at `indices`, as they are stored, on the host."""
         return {key: gather(value, indices) for key, value in self._samples.items()}
 
+    def subset(self, indices: np.ndarray) -> Source:
+        """As `Source.subset`, in memory as well."""
+        kept = {key: gather(value, indices) for key, value in self._samples.items()}
+        return MemorySource(kept, name=self.name, spec=self.spec, notes=self.notes)
+
     def batches(
         self, size: int, *, start: int = 0, seed: int = 0, rank: int = 0, world: int = 1, device: str = "cpu"
     ) -> Iterator[Batch]:

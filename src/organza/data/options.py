@@ -32,6 +32,10 @@ class DataOptions:
     split: Literal["train", "test"] = "train"
     """Which part to read, of sources that have both."""
 
+    hold_out: float = 0.0
+    """Share of the samples to keep from training, as the test split of a source that has none: for the doctor, who then
+    sees what the critic knows by heart, and for scores. The choice is always the same."""
+
     limit: Optional[int] = None
     """Read only the first so many samples, in the order of their names."""
 
@@ -57,6 +61,8 @@ class DataOptions:
             raise UsageError(f"--limit is {self.limit}; it needs at least 1 sample.")
         if not 0 <= self.max_bad <= 1:
             raise UsageError(f"--max-bad is {self.max_bad}; it is a share from 0 to 1, for example --max-bad 0.05.")
+        if not 0 <= self.hold_out < 1:
+            raise UsageError(f"--hold-out is {self.hold_out}; it is a share from 0 to 1, for example --hold-out 0.1.")
         if self.workers < 0:
             raise UsageError(f"--workers is {self.workers}; it needs 0 or more.")
 

@@ -7,6 +7,7 @@ import os
 import shlex
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ from organza.data.arrays import open_array
 from organza.data.idx import IMAGES, find_images, looks_like_idx, open_fashion, open_idx, open_mnist
 from organza.data.options import DataOptions
 from organza.data.pictures import open_pictures
-from organza.data.source import Source
+from organza.data.source import Source, held_apart
 from organza.data.toys import open_toy
 from organza.errors import DataError
 
@@ -39,6 +40,16 @@ def open_source(source: str, options: DataOptions) -> Source:
     Raises:
         DataError: It is none of these, or cannot be read, or does not fit together; the message says what mends it.
     """
+    if options.hold_out:
+        whole = open_source(source, replace(options, split="train", hold_out=0.0))
+        train, test = held_apart(len(whole), options.hold_out)
+        part = train if options.split == "train" else test
+        if not len(part):
+            raise DataError(
+                f"{source} holds {len(whole):,} samples, so --hold-out {options.hold_out:g} leaves none for the "
+                f"{options.split} split; choose another share."
+            )
+        return whole.subset(part)
     if source in SOURCES:
         return SOURCES[source](options)
     head, _, folder = source.partition(":")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
+from typing import final
 
 import numpy as np
 import torch
@@ -74,6 +75,10 @@ class Source(ABC):
     def read(self, indices: np.ndarray) -> Batch:
         """The samples at `indices`, as stored, on the host: images (N, C, H, W) uint8 or uint16, labels (N,)."""
 
+    def subset(self, indices: np.ndarray) -> Source:
+        """A source of the samples at `indices` alone."""
+        return Subset(self, indices)
+
     def stream(self, size: int, *, start: int, seed: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Endless stored batches: rank `rank` gets its contiguous share of each global batch of `size` samples."""
         for indices in shares(len(self), size=size, start=start, seed=seed, rank=rank, world=world):
@@ -98,6 +103,33 @@ class Source(ABC):
     def close(self) -> None:
         """Let go of workers and open files; the streams end. Does nothing for sources in memory."""
         return
+
+
+@final
+class Subset(Source):
+    """Some samples of another source."""
+
+    def __init__(self, whole: Source, indices: np.ndarray) -> None:
+        self.name, self.spec, self.notes = whole.name, whole.spec, whole.notes
+        self._whole, self._indices = whole, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def read(self, indices: np.ndarray) -> Batch:
+        """The samples at `indices` of the subset."""
+        return self._whole.read(self._indices[indices])
+
+    def close(self) -> None:
+        """Close the other source."""
+        self._whole.close()
+
+
+def held_apart(count: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of `count` samples to train on and to hold out, each in order; the same at every call."""
+    shuffled = np.random.default_rng([0x401D, count]).permutation(count)
+    held = round(count * share)
+    return np.sort(shuffled[held:]), np.sort(shuffled[:held])
 
 
 def decode(batch: Batch, spec: Spec, device: str | torch.device = "cpu") -> Batch:

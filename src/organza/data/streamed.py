@@ -107,6 +107,14 @@ class StreamedSource(Source):
     def __len__(self) -> int:
         return len(self._decoder)
 
+    def subset(self, indices: np.ndarray) -> Source:
+        """As `Source.subset`, decoded by workers as well."""
+        whole = self._decoder
+        names = tuple(whole.names[index] for index in indices)
+        labels = None if whole.labels is None else whole.labels[indices]
+        decoder = Decoder(whole.files, names, labels=labels, spec=whole.spec, crop=whole.crop)
+        return StreamedSource(decoder, name=self.name, workers=self._workers, notes=self.notes)
+
     def read(self, indices: np.ndarray) -> Batch:
         """The samples at `indices`, as they are stored, on the host."""
         return _to_tensors(self._decoder[indices])
