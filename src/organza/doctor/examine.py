@@ -158,15 +158,14 @@ class Examiner:
         parameters = turn.player.parameters
         for parameter in parameters:
             parameter.requires_grad_(True)
+        pulls: Signals = {}
+        whole = replace(clock, step=0)  # a step on which every term is taken
         try:
-            loss = turn.loss(
-                self.noisy(game, self.train), replace(clock, step=0)
-            )  # a step on which every term is taken
-            pulls: Signals = {}
-            for name, term in loss.terms.items():
+            for name in turn.loss(self.noisy(game, self.train), whole).terms:
+                term = turn.loss(self.noisy(game, self.train), whole).terms[name]  # anew: a graph is walked back once
                 gradients: tuple[Tensor | None, ...] = (None,)
                 if term.requires_grad:
-                    gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+                    gradients = torch.autograd.grad(term, parameters, allow_unused=True)
                 norms = [gradient.norm() for gradient in gradients if gradient is not None]
                 pulls[f"pull/{turn.name}/{name}"] = float(torch.stack(norms).norm()) if norms else 0.0
                 pulls[f"term/{turn.name}/{name}"] = float(term.detach())
