@@ -17,7 +17,19 @@ from safetensors.torch import load_file
 from organza import checkpoint
 
 HERE = Path(__file__).parent
-TRAIN = [sys.executable, "-m", "organza", "train", "vanilla:tiny", "--data", "ring8", "--device", "cpu"]
+TRAIN = [
+    sys.executable,
+    "-m",
+    "organza",
+    "train",
+    "vanilla:tiny",
+    "--data",
+    "ring8",
+    "--device",
+    "cpu",
+    "--doctor",
+    "off",
+]
 
 
 def test_a_writer_that_is_killed_twenty_times_leaves_a_whole_checkpoint_each_time(tmp_path: Path) -> None:
