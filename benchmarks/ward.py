@@ -132,7 +132,9 @@ def play(case: Case, seed: int) -> list[dict[str, Any]]:
     found = find(case.recipe, **case.fields)
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         run = Path(folder) / "run"
-        settings = RunSettings(doctor_every=2_000, log_every=1_000, sample_every=10**9, checkpoint_every=10**9)
+        settings = RunSettings(
+            doctor_every=2_000, doctor_share=0.5, log_every=1_000, sample_every=10**9, checkpoint_every=10**9
+        )
         try:
             start(
                 found,

@@ -49,8 +49,8 @@ except ImportError:  # Windows
 FORMAT = 1
 CHANGEABLE = (
     *("name", "preset", "run", "pause_at", "keep", "device", "devices", "micro_batch"),
-    *("checkpoint_every", "sample_every", "log_every", "doctor", "doctor_every", "offline", "workers", "cache"),
-    *("track", "webhook", "evaluate_every", "patience"),
+    *("checkpoint_every", "sample_every", "log_every", "offline", "workers", "cache"),
+    *("doctor", "doctor_every", "doctor_share", "track", "webhook", "evaluate_every", "patience"),
 )
 """Entries of run.json that may differ when a run goes on: they do not change what is computed."""
 ADDED = ("file_sha256", "count", "best_by")

@@ -186,6 +186,7 @@ OPTIONS = [
     "--log-every",
     "--doctor",
     "--doctor-every",
+    "--doctor-share",
     "--track",
     "--webhook",
     "--evaluate-every",

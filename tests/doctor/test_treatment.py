@@ -15,7 +15,9 @@ from organza.doctor.visit import ILL, visit
 from organza.recipe import find
 
 WILD = find("dcgan:tiny", critic_lr=0.9, generator_lr=0.9, final_rate=1.0).recipe
-SETTINGS = RunSettings(samples=8_000, device="cpu", log_every=64, checkpoint_every=640, doctor_every=64)
+SETTINGS = RunSettings(
+    samples=8_000, device="cpu", log_every=64, checkpoint_every=640, doctor_every=64, doctor_share=1.0
+)
 
 
 def events(run: Run) -> list[dict]:

@@ -161,8 +161,11 @@ class Examiner:
         pulls: Signals = {}
         whole = replace(clock, step=0)  # a step on which every term is taken
         try:
-            for name in turn.loss(self.noisy(game, self.train), whole).terms:
-                term = turn.loss(self.noisy(game, self.train), whole).terms[name]  # anew: a graph is walked back once
+            terms = turn.loss(self.noisy(game, self.train), whole).terms
+            for index, name in enumerate(list(terms)):
+                if index:  # anew for each term: a compiled graph can be walked back once only
+                    terms = turn.loss(self.noisy(game, self.train), whole).terms
+                term = terms[name]
                 gradients: tuple[Tensor | None, ...] = (None,)
                 if term.requires_grad:
                     gradients = torch.autograd.grad(term, parameters, allow_unused=True)

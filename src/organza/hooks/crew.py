@@ -118,6 +118,7 @@ class Crew:
             examiner(run, self.source, device=self.device),
             mode=settings.doctor,
             every=settings.doctor_every,
+            share=settings.doctor_share,
         )
         recorder.measures.append(doctor.measure)
         recorder.listeners.append(doctor.heed)

@@ -32,10 +32,8 @@ TREATMENTS = 3
 CLASSIFIERS = {"mnist": "digits", "fashion-mnist": "fashion"}
 SURE = 0.5
 """Probability from which on a class counts."""
-SHARE = 0.025
-"""Largest share of the training time that examinations may take; one that would take more is left out,"""
-LEAST = 20
-"""unless the run would then have fewer than so many."""
+LEAST = 10
+"""Examinations that a run has in any case."""
 
 
 @final
@@ -49,13 +47,22 @@ class Doctor:
         examiner: What takes the measurements.
         mode: What an error leads to.
         every: Samples between examinations.
+        share: Of the training time that they may take; one that would take more is left out.
     """
 
     def __init__(
-        self, run: Path, config: dict[str, Any], rows: list[Row], examiner: Examiner, *, mode: DoctorMode, every: int
+        self,
+        run: Path,
+        config: dict[str, Any],
+        rows: list[Row],
+        examiner: Examiner,
+        *,
+        mode: DoctorMode,
+        every: int,
+        share: float,
     ) -> None:
         self.path, self.config, self.rows, self.examiner = run / "findings.jsonl", config, rows, examiner
-        self.mode, self.every = mode, every
+        self.mode, self.every, self.share = mode, every, share
         self.began, self.spent_s = time.monotonic(), 0.0
         self.due = 0
         self.taken = len(History(rows, {}).exams)
@@ -84,7 +91,7 @@ class Doctor:
     def measure(self, report: Report) -> Row:
         """The columns of an examination, if one is due and there is time for it."""
         now, taken = time.monotonic(), self.taken
-        is_costly = self.spent_s > SHARE * (now - self.began) and taken > LEAST * report.clock.progress
+        is_costly = self.spent_s > self.share * (now - self.began) and taken > LEAST * report.clock.progress
         if report.clock.samples < self.due or is_costly or report.failed:
             return {}
         self.due = (report.clock.samples // self.every + 1) * self.every
