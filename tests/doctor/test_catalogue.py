@@ -153,7 +153,7 @@ def test_a_proposal_is_a_command_that_trains_anew_with_one_change() -> None:
     change = Change({"loss": "hinge", "betas": (0.5, 0.999)}, {"workers": 4})
     command = command_for(change, CONFIG)
     assert command.startswith("organza train dcgan --data mnist ")
-    assert command.endswith("--epochs 2 --workers 4 --loss hinge --betas 0.5 0.999") or "--loss hinge" in command
+    assert command.endswith("--loss hinge --betas 0.5 0.999 --workers 4")
     assert command_for(Change(advice="look at the data"), CONFIG) == ""
 
 

@@ -10,7 +10,7 @@ from organza.data.options import DataOptions
 from organza.recipe import find
 from organza.settings import RunSettings
 
-Level = Literal["info", "warning", "error"]
+Level = Literal["warning", "error"]
 
 
 @final

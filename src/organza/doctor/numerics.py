@@ -22,7 +22,7 @@ def non_finite(history: History) -> Finding | None:
         until=int(failed[-1]["samples"]),
         evidence=(Evidence("refused steps", float(len(failed)), 0.0, "none"),),
         why=f"{failed[-1]['failed'].capitalize()}.",
-        change=slower(history, "both"),
+        change=slower(history),
     )
 
 
@@ -112,7 +112,7 @@ def rate_too_high(history: History) -> Finding | None:
         threshold=0.07,
         healthy="0.0001 to 0.02",
         why="Each step throws the weights about, so neither player can build on what it has learned.",
-        change=slower(history, "both"),
+        change=slower(history),
     )
 
 

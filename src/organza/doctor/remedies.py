@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from organza.doctor.finding import Change
 from organza.doctor.history import History
@@ -74,16 +74,16 @@ def lighter_penalty(history: History) -> Change:
     return pick(history, wanted, "lower the weight of the penalty a hundredfold")
 
 
-def slower(history: History, who: Literal["generator", "critic", "both"]) -> Change:
+def slower(history: History) -> Change:
     """Smaller steps: those of the preset if they are, else a fifth."""
     gentle = back(history, *RATES.values())
     if gentle and all(value < history.fields[name] for name, value in gentle.items()):
         return pick(history, gentle, "")
     wanted: dict[str, Any] = {}
-    for player in ("generator", "critic") if who == "both" else (who,):
-        value = history.fields.get(RATES[player])
+    for name in RATES.values():
+        value = history.fields.get(name)
         if isinstance(value, int | float) and value > 0:
-            wanted[RATES[player]] = min(GENTLE_RATE, float(f"{value / 5:.3g}"))
+            wanted[name] = min(GENTLE_RATE, float(f"{value / 5:.3g}"))
     return pick(history, wanted, "lower the step sizes five times")
 
 
@@ -92,7 +92,7 @@ def steadier(history: History) -> Change:
     fields = history.fields
     if "r1" in fields and not (fields["r1"] and fields.get("r2", 1)):
         return pick(history, {"r1": fields["r1"] or PENALTY, "r2": fields.get("r2") or PENALTY}, "")
-    return pick(history, calmer(history), "") if calmer(history) else slower(history, "both")
+    return pick(history, calmer(history), "") if calmer(history) else slower(history)
 
 
 def stronger(history: History, player: str) -> Change:
@@ -116,7 +116,7 @@ def varied(history: History) -> Change:
     if "r1" in fields:
         wanted |= {"r1": fields["r1"] or PENALTY, "r2": fields.get("r2") or PENALTY}
     change = pick(history, wanted | calmer(history), "")
-    return change if change.fields else slower(history, "both")
+    return change if change.fields else slower(history)
 
 
 def calmer(history: History) -> dict[str, Any]:
