@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -397,3 +399,21 @@ def test_the_gradient_that_compiling_checks_is_the_turns_own_and_nothing_moves(
     assert not differing(before, state(game))
     take(turn, batch | draw(game, batch, 0), Clock())
     torch.testing.assert_close(found, torch.cat([parameter.grad.flatten() for parameter in turn.player.parameters]))
+
+
+@pytest.mark.parametrize("micro_batch", [None, 5, 2])
+def test_after_an_update_a_turn_hears_the_means_of_the_whole_batch(
+    toy_game: Callable[..., Game], toy_data: Callable[[int], Iterator[Batch]], micro_batch: int | None
+) -> None:
+    game, heard = toy_game(), []
+    batch = next(toy_data(0)) | draw(game, next(toy_data(0)), 1)
+    expected = game.turns[0].loss(batch, Clock()).watch["real_score"].detach().mean()
+    turn = replace(game.turns[0], after=heard.append)
+    take(turn, batch, Clock(), micro_batch=micro_batch)
+    take(
+        replace(turn, loss=lambda batch, clock: Loss({"lost": turn.loss(batch, clock).total * math.nan})),
+        batch,
+        Clock(),
+    )
+    assert len(heard) == 1  # a refused update is none
+    assert float(heard[0]["real_score"]) == pytest.approx(float(expected), abs=1e-6)

@@ -73,29 +73,29 @@ def naming_the_phase(phase: str) -> Iterator[None]:
         ) from error
 
 
-def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor) -> tuple[Tensor, Tensor]:
-    """Average the gradients and the loss over all ranks, in place.
+def average_gradients(parameters: Sequence[nn.Parameter], values: Tensor) -> tuple[Tensor, Tensor]:
+    """Average the gradients over all ranks, in place, and a few values with them.
 
     Args:
         parameters: The same ones on every rank, those without a gradient included.
-        loss: This rank's scalar loss.
+        values: This rank's loss and whatever else belongs to the turn, (K,).
 
     Returns:
-        The norm of the averaged gradient and the averaged loss, both scalars; non-finite on every rank if on any.
+        The norm of the averaged gradient, a scalar, and the averaged values; non-finite on every rank if on any.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not gradients:
-        return loss.new_zeros(()), loss
+        return values.new_zeros(()), values
     if world() > 1:
-        flat = torch.cat([loss.reshape(1).float(), *(gradient.reshape(-1).float() for gradient in gradients)])
+        flat = torch.cat([values.float(), *(gradient.reshape(-1).float() for gradient in gradients)])
         with naming_the_phase("averaging gradients"):
             dist.all_reduce(flat)
         flat /= world()
-        loss, rest = flat[0], flat[1:]
+        values, rest = flat[: len(values)], flat[len(values) :]
         parts = rest.split([gradient.numel() for gradient in gradients])
         torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(parts, gradients, strict=True)])
     norms = torch._foreach_norm(gradients)
-    return torch.linalg.vector_norm(torch.stack([norm.float() for norm in norms])), loss
+    return torch.linalg.vector_norm(torch.stack([norm.float() for norm in norms])), values
 
 
 @contextmanager

@@ -178,6 +178,9 @@ class Turn:
     """First step on which the turn is taken."""
     stop: int | None = None
     """First step on which it is no longer taken."""
+    after: Callable[[dict[str, Tensor]], None] | None = None
+    """Called after the update with the mean of each watched value over the batch of all ranks: moves extras such as an
+    augmentation's strength, alike on every rank and for every micro-batch size."""
 
     def due(self, step: int) -> bool:
         """Whether the turn is taken on this step."""

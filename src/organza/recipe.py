@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from organza.data.spec import ImageSpec, Spec, VectorSpec
 from organza.errors import DataError, UsageError
@@ -32,6 +32,9 @@ LIMITS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("betas", lambda number: 0 <= number < 1, "at least 0 and below 1"),
 )
 """Names that fields of recipes may have, which numbers they take, and that in words."""
+
+Conditional = Literal["auto", "yes", "no"]
+"""Whether the networks are told the labels; auto: if there are any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,20 @@ class Recipe(ABC):
         if not isinstance(data, self.accepts):
             kinds = " or ".join(kind.key for kind in self.accepts)
             raise DataError(f"{type(self).__name__} makes {kinds} data, but this source holds {data.key} data")
+
+
+def known_classes(data: Spec, conditional: Conditional) -> int:
+    """How many classes the networks are told; 0: none.
+
+    Raises:
+        DataError: There must be labels and there are none, or of one class only.
+    """
+    if conditional == "yes" and data.num_classes < 2:
+        raise DataError(
+            f"conditional yes needs labels of two classes or more, and this data has {data.num_classes}: put "
+            "images into one folder per class"
+        )
+    return 0 if conditional == "no" or data.num_classes < 2 else data.num_classes
 
 
 @dataclass(frozen=True)

@@ -209,15 +209,18 @@ def take(
         for parameter in parameters:
             parameter.requires_grad_(False)
     loss = join(parts)
-    norm, total = distributed.average_gradients(parameters, loss.total)
+    watched = {name: value.float().mean() for name, value in loss.watch.items()} if turn.after else {}
+    norm, means = distributed.average_gradients(parameters, torch.stack([loss.total, *watched.values()]))
     failed = None
-    if not bool(torch.isfinite(norm + total)):
+    if not bool(torch.isfinite(norm + means[0])):
         failed = describe_failure(turn, loss, norm)
         player.optimizer.zero_grad(set_to_none=True)
     else:
         if player.clip is not None:
             torch.nn.utils.clip_grads_with_norm_(parameters, player.clip, norm)
         player.optimizer.step()
+        if turn.after is not None:
+            turn.after(dict(zip(watched, means[1:], strict=True)))
     return Taken(loss, norm, failed)
 
 

@@ -17,19 +17,19 @@ from types import MappingProxyType
 from typing import Literal, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Adam
 
-from organza.data.spec import ImageSpec, Spec
-from organza.errors import DataError, UsageError
+from organza.augment import Augment, Augmentation
+from organza.data.spec import Spec
+from organza.errors import UsageError
 from organza.game import Batch, Clock, Game, Loss, Player, Shared, Turn, at_once, from_latents
 from organza.losses import OBJECTIVES
-from organza.nets.conv import ConvCritic, ConvGenerator
-from organza.nets.layers import Init, Norm, initialise
-from organza.nets.mlp import Fourier, Labelled, mlp
+from organza.nets.layers import Init, Norm
+from organza.nets.pair import plain_pair
 from organza.penalties import PenaltyMode, score_and_squared_gradient, squared_slope
-from organza.recipe import Recipe
-from organza.schedules import cosine
+from organza.recipe import Conditional, Recipe, known_classes
+from organza.schedules import constant, cosine
 
 
 @final
@@ -41,7 +41,7 @@ class DCGAN(Recipe):
     """Length of the latent vector z ~ N(0, I)."""
     width: int = 24
     """Channels of the largest map; doubled at each halving of the size, up to 8 times. Hidden units for points."""
-    conditional: Literal["auto", "yes", "no"] = "auto"
+    conditional: Conditional = "auto"
     """Whether the generator takes labels and the critic judges sample and label together; auto: if there are any."""
     loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein", "relativistic"] = "relativistic"
     """The game that is played."""
@@ -77,6 +77,12 @@ class DCGAN(Recipe):
     """Share of the step sizes that is left at the end, after half a cosine over the budget; 1: constant."""
     betas: tuple[float, float] = (0.0, 0.99)
     """Adam's decay rates of the first and second moment."""
+    augment: tuple[Augmentation, ...] = ()
+    """What the critic's images go through, real and fake alike, so that it cannot learn a small set by heart."""
+    augment_share: float = 0.8
+    """Probability with which each of them acts on an image; the upper limit where it adapts."""
+    augment_target: float = 0.0
+    """Mean sign of the real scores to which the share adapts, from 0 on (ADA; 0.6 there); 0: it is constant."""
     halflife: float = 1e6
     """Of the averaged generator, in samples; at most a twentieth of the samples seen. 0: no average."""
 
@@ -90,14 +96,23 @@ class DCGAN(Recipe):
     def build(self, data: Spec) -> Game:
         """Two networks, one turn each."""
         self.check(data)
-        num_classes = self.classes(data)
-        g, c = self.networks(data, num_classes)
+        num_classes = known_classes(data, self.conditional)
+        g, c = plain_pair(
+            data,
+            latent=self.latent,
+            width=self.width,
+            num_classes=num_classes,
+            generator_norm=self.generator_norm,
+            critic_norm=self.critic_norm,
+            init=self.init,
+        )
         objective = OBJECTIVES[self.loss]
         penalties = MappingProxyType({name: gamma for name, gamma in (("r1", self.r1), ("r2", self.r2)) if gamma})
         decay = cosine(1.0, self.final_penalty)
+        augment = Augment(data, self.augment, share=constant(self.augment_share), target=self.augment_target)
 
         def draw(n: int) -> Batch:
-            noise = {"latent": torch.randn(n, self.latent)}
+            noise = {"latent": torch.randn(n, self.latent)} | augment.draw(n)
             if self.penalty == "finite_difference":
                 noise |= {f"{name}_noise": torch.randn(n, *data.shape) for name in penalties}
             return noise
@@ -106,7 +121,8 @@ class DCGAN(Recipe):
             return [torch.cat([batch["label"]] * times)] if num_classes else []
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
-            real, fake = batch[data.key], make(batch["latent"], *labels(batch)).detach()
+            fake = make(batch["latent"], *labels(batch)).detach()
+            real, fake = augment.pair(batch[data.key], fake, batch, clock)
             sides, terms = {"r1": real, "r2": fake}, {}
 
             def scores(**changed: Tensor) -> Tensor:
@@ -129,11 +145,13 @@ class DCGAN(Recipe):
                 score = scores()
             real_score, fake_score = score.chunk(2)
             terms[self.loss] = objective.critic(real_score, fake_score, smooth=self.smooth)
-            return Loss(terms, watch=objective.watch(real_score, fake_score))
+            watch = objective.watch(real_score, fake_score)
+            return Loss(terms, watch=watch | augment.watch(watch["real_score"], clock))
 
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
-            fake_score = c(make(batch["latent"], *labels(batch)), *labels(batch))
-            real_score = c(batch[data.key], *labels(batch)) if objective.needs_real else fake_score
+            real, fake = augment.pair(batch[data.key], make(batch["latent"], *labels(batch)), batch, clock)
+            fake_score = c(fake, *labels(batch))
+            real_score = c(real, *labels(batch)) if objective.needs_real else fake_score
             return Loss({self.loss: objective.generator(real_score, fake_score)})
 
         generator = Player(
@@ -151,47 +169,16 @@ class DCGAN(Recipe):
         return Game(
             players={"generator": generator, "critic": critic},
             turns=[
-                Turn("critic", critic, critic_loss, repeats=self.critic_repeats),
+                Turn(
+                    "critic", critic, critic_loss, repeats=self.critic_repeats, after=augment.adapt(samples=self.batch)
+                ),
                 Turn("generator", generator, generator_loss, same_noise=self.reuse),
             ],
             generate=from_latents(
                 generator, self.latent, key=data.key, num_classes=num_classes, chunk=at_once(data.shape)
             ),
             draw=draw,
-        )
-
-    def classes(self, data: Spec) -> int:
-        """How many classes the networks know; 0: unconditional."""
-        if self.conditional == "yes" and data.num_classes < 2:
-            raise DataError(
-                f"conditional yes needs labels of two classes or more, and this data has {data.num_classes}: put "
-                "images into one folder per class"
-            )
-        return 0 if self.conditional == "no" or data.num_classes < 2 else data.num_classes
-
-    def networks(self, data: Spec, num_classes: int) -> tuple[nn.Module, nn.Module]:
-        """Generator and critic for images or points."""
-        if isinstance(data, ImageSpec):
-            generator = ConvGenerator(
-                data,
-                latent=self.latent,
-                width=self.width,
-                num_classes=num_classes,
-                norm=self.generator_norm,
-                embedding=32,
-            )
-            critic = ConvCritic(data, width=self.width, num_classes=num_classes, norm=self.critic_norm)
-            networks = initialise(generator, self.init), initialise(critic, self.init)
-            for network in networks:
-                network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-            return networks
-        size, hidden = data.shape[0], 4 * self.width
-        generator = mlp(self.latent + num_classes, [hidden] * 6, size, norm=self.generator_norm)
-        waves = Fourier(size + num_classes, 64)
-        critic = nn.Sequential(waves, mlp(waves.outputs, [hidden] * 3, 1, norm=self.critic_norm))
-        return (
-            initialise(Labelled(generator, num_classes), self.init),
-            initialise(Labelled(critic, num_classes), self.init),
+            extras={"augment": augment},
         )
 
 
