@@ -51,6 +51,9 @@ WARD: dict[str, Case] = {
     "digits, unlabelled": Case(
         "healthy", "dcgan", {**DIGITS, "conditional": "no", "r2": 0.1, "width": 16}, samples=60_000
     ),
+    "digits, augmented": Case(
+        "healthy", "dcgan", {**DIGITS, "augment": ("color", "translation", "cutout"), "augment_share": 0.5}
+    ),
     "digits, own recipe": Case("healthy", SICK),
     "ring": HEALTHY_RING,
     "shirts": Case("healthy", "dcgan", DIGITS, "fashion"),
@@ -70,6 +73,7 @@ WARD: dict[str, Case] = {
     "zero critic": Case("dead_discriminator", SICK, {"mistake": "dead"}),
     "heavy penalty": Case("penalty_dominates", "dcgan", {**DIGITS, "r1": 1e4}),
     "detached penalty": Case("penalty_disconnected", SICK, {"mistake": "detached"}),
+    "turned digits": Case("augmentation_leak", "dcgan", {**DIGITS, "augment": ("rotate",), "augment_share": 1.0}),
     "100 digits": Case("discriminator_overfits", "dcgan", {**DIGITS, "r1": 0.0}, limit=100),
     "16 digits": Case("memorisation", "dcgan", {**DIGITS, "batch": 16}, limit=16, samples=30_000),
     "long average": Case("average_lags", SICK, {"mistake": "average"}),

@@ -46,7 +46,7 @@ class Augment(nn.Module):
 
     Args:
         data: The images; anything else is refused unless `names` is empty.
-        names: Operations and groups; empty: images pass unchanged.
+        names: Operations and groups, each an `Augmentation`; empty: images pass unchanged.
         share: Probability with which each operation acts on a sample, as a schedule; where the strength adapts, its
             upper limit.
         target: Of E sign D(real), to which the strength adapts (ADA; 0.6 there); 0: it follows `share`.
@@ -59,7 +59,7 @@ class Augment(nn.Module):
     def __init__(
         self,
         data: Spec,
-        names: Sequence[Augmentation],
+        names: Sequence[str],
         *,
         share: Schedule,
         target: float = 0.0,

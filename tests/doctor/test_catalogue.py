@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from organza.doctor import overfitting
 from organza.doctor.catalogue import AT_ONCE, CATALOGUE, diagnose
 from organza.doctor.finding import Change, command_for
 from organza.doctor.history import History
@@ -65,6 +66,7 @@ SICK: dict[str, dict[str, Any]] = {
     "penalty_dominates": {"health/pull/critic/r1": 9.0, "health/gap": 0.1, "health/gap_unseen": 0.1},
     "batch_statistics": {"health/distance": 0.4, "health/distance_raw": 0.4},
     "average_lags": {"health/distance": 0.4},
+    "augmentation_leak": {"health/leak/rotate": 0.9},
     "memorisation": {"health/nearness": 0.2},
     "discriminator_overfits": {"health/gap_unseen": 0.2},
     "discriminator_wins": {"real_accuracy": 1.0, "fake_accuracy": 1.0, "grad_norm/generator": 0.001},
@@ -166,3 +168,12 @@ def test_changes_speak_of_fields_that_the_recipe_has() -> None:
 def test_what_a_treatment_changed_counts_as_the_recipe_s_field() -> None:
     treated = {**CONFIG, "interventions": [{"samples": 0, "fields": {"r1": 7.0}}]}
     assert History([], treated).fields["r1"] == 7.0
+
+
+@pytest.mark.parametrize(("share", "change"), [(1.0, {"augment_share": 0.5}), (0.3, {"augment": ("cutout",)})])
+def test_a_leaking_augmentation_acts_less_often_or_goes(share: float, change: dict[str, Any]) -> None:
+    rows = [{**HEALTHY, "samples": 100 * i, "step": 300 + i, "health/leak/rotate": 0.9} for i in range(9)]
+    fields = {"augment": ["rotate", "cutout"], "augment_share": share}
+    finding = overfitting.augmentation_leak(History(rows, {**CONFIG, "recipe": {"name": "dcgan", "fields": fields}}))
+    assert finding is not None
+    assert finding.change.fields == change

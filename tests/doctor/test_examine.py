@@ -108,7 +108,9 @@ def test_statistics_that_do_not_fit_part_evaluation_from_training() -> None:
         for part in network.modules():
             if isinstance(part, torch.nn.BatchNorm2d):
                 part.running_var.fill_(1e6)  # type: ignore[union-attr]
-    signals = Examiner(WORLD, None, batch=16)(game, CLOCK)
+    examiner = Examiner(WORLD, None, batch=16)
+    assert "health/distance_batch" not in examiner(game, CLOCK)  # the costly looks take turns
+    signals = examiner(game, CLOCK)
     assert signals["health/distance"] != signals["health/distance_batch"]
     assert all(part.running_mean is not None for part in network.modules() if isinstance(part, torch.nn.BatchNorm2d))
 
@@ -144,3 +146,31 @@ def test_the_request_of_an_examination_is_always_the_same() -> None:
     game.generate = lambda request: (asked.append(request), generate(request))[1]
     Examiner(WORLD, None, batch=16)(game, CLOCK)
     assert {request.seed for request in asked} == {0xD0C}
+
+
+def test_fakes_that_look_augmented_are_told_from_those_that_look_like_the_data() -> None:
+    fields = {"augment": ("invert", "pseudo"), "augment_share": 1.0}
+    image, label = real(slice(None))
+    examiner = Examiner(WORLD, None, batch=16)
+    healthy = examiner(made_of(game_of(replace(PRESETS["tiny"], **fields)), image, label), CLOCK)
+    leaking = Examiner(WORLD, None, batch=16)(
+        made_of(game_of(replace(PRESETS["tiny"], **fields)), torch.stack([-image, image], 1).flatten(0, 1), label),
+        CLOCK,
+    )
+    assert [key for key in healthy if "leak" in key] == ["health/leak/invert"]
+    assert healthy["health/leak/invert"] == pytest.approx(0, abs=0.1)
+    assert leaking["health/leak/invert"] == pytest.approx(1, abs=0.2)  # half of the inverted ones were inverted
+
+
+def test_the_picture_of_an_illness_shows_what_is_wrong() -> None:
+    image, label = real(slice(None))
+    examiner = Examiner(WORLD, None, batch=16)
+    examiner(made_of(game_of(), image, label), CLOCK)
+    assert examiner.exhibit is not None
+    fakes, nearest = examiner.exhibit.nearest_real()
+    assert torch.equal(fakes, nearest)  # they are copies, so each is its own nearest sample
+    above, below = examiner.exhibit.nearest_fake()
+    assert float((above - below).abs().sum((1, 2, 3)).min()) >= 0
+    shapes = {examiner.exhibit.picture(name).size for name in ("memorisation", "sameness")}
+    assert len(shapes) == 1
+    assert examiner.exhibit.picture("mode_collapse").size[1] > next(iter(shapes))[1]

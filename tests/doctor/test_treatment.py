@@ -38,6 +38,8 @@ def test_a_treatment_changes_the_recipe_and_is_on_the_record(treated: Run) -> No
     assert run.config["recipe"]["fields"]["critic_lr"] == 0.9
     kinds = [event["event"] for event in events(run)]
     assert kinds.index("found") < kinds.index("treated")
+    assert [event["picture"] for event in events(run) if event["event"] == "found" and "picture" in event]
+    assert all((run.folder / event["picture"]).exists() for event in events(run) if "picture" in event)
     assert run.rows()[-1]["samples"] >= 8_000
     assert run.generate(4).shape == (4, 2)
 

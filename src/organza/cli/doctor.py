@@ -49,7 +49,7 @@ def main(args: list[str]) -> int:
 def show(folder: str) -> int:
     """Print the findings of a run."""
     from organza.doctor.history import History
-    from organza.doctor.visit import cure, exit_code, summary, visit
+    from organza.doctor.visit import cure, exit_code, newest_exhibit, summary, visit
     from organza.run import open_run
 
     run = open_run(folder)
@@ -64,6 +64,8 @@ def show(folder: str) -> int:
             print(
                 f"  measured {evidence.name}: {evidence.value:.4g} (limit {evidence.threshold:.4g}; {evidence.healthy})"
             )
+        if picture := newest_exhibit(run.folder, finding.name):
+            print(f"  look at  {picture}")
         print(f"  why      {finding.why}")
         print(f"  try      {finding.change.words()}")
         if command := cure(finding, run):

@@ -21,6 +21,7 @@ CATALOGUE: tuple[Detector, ...] = (
     numerics.penalty_dominates,
     plumbing.batch_statistics,
     plumbing.average_lags,
+    overfitting.augmentation_leak,
     overfitting.memorisation,
     overfitting.discriminator_overfits,
     balance.discriminator_wins,

@@ -16,8 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from organza.augment import Augment
 from organza.data.source import Source, as_rows, decode
 from organza.data.spec import Spec
+from organza.doctor.exhibit import Exhibit
+from organza.doctor.leaks import Leaks
 from organza.game import Batch, Clock, Game, Loss, Player, Request, Turn
 from organza.metrics.sliced import sliced_wasserstein
 from organza.trainer import detach
@@ -78,18 +81,31 @@ class Examiner:
         self.floor = sliced_wasserstein(real[: len(other)], other)
         self.group, self.group_shares = groups(self.train.get("label"), self.reference, self.spec)
         self.before: Tensor | None = None
+        self.taken = 0
+        self.leaks: Leaks | None = None
+        self.exhibit: Exhibit | None = None
+        """The samples of the newest examination."""
 
     def __call__(self, game: Game, clock: Clock) -> Signals:
-        """Measure. The game is left as it was, down to its buffers."""
+        """Measure. The game is left as it was, down to its buffers.
+
+        The costly looks take turns: at the pull of each term in the first, third and so on, at the weights of the
+        moment in the others.
+        """
         with undisturbed(game):
-            made = game.generate(Request(self.probes, seed=0xD0C))
-            fakes = flat(made[self.spec.key], self.spec)
-            signals = self.look(made[self.spec.key], fakes) | self.compare_weights(game)
+            made = game.generate(Request(self.probes, seed=0xD0C))[self.spec.key]
+            fakes = flat(made, self.spec)
+            self.exhibit = Exhibit(made, self.train[self.spec.key], fakes, self.reference, self.spec)
+            signals = self.look(made, fakes) | self.leaking(game, fakes)
             critic = next((turn for turn in game.turns if turn.player is game.players.get("critic")), None)
             if critic is not None:
                 signals |= self.ask(game, critic, clock)
-            for turn in game.turns:
-                signals |= self.term_gradients(game, turn, clock)
+            if self.taken % 2:
+                signals |= self.compare_weights(game)
+            else:
+                for turn in game.turns:
+                    signals |= self.term_gradients(game, turn, clock)
+            self.taken += 1
         return {f"health/{name}": rounded(value) for name, value in signals.items()}
 
     def look(self, samples: Tensor, fakes: Tensor) -> Signals:
@@ -114,6 +130,14 @@ class Examiner:
             "real_low": self.real_range[0],
             "real_high": self.real_range[1],
         }
+
+    def leaking(self, game: Game, fakes: Tensor) -> Signals:
+        """How far the fakes look like augmented samples, where the game augments."""
+        augment = next((module for module in game.extras.values() if isinstance(module, Augment)), None)
+        if augment is None or not augment.names or len(self.reference) < 4:
+            return {}
+        self.leaks = self.leaks or Leaks(augment, self.train[self.spec.key], self.spec, lambda x: flat(x, self.spec))
+        return {f"leak/{name}": share for name, share in self.leaks(fakes).items()}
 
     def compare_weights(self, game: Game) -> Signals:
         """The distance of fakes from the weights of this moment, and of those in training mode."""
@@ -160,15 +184,16 @@ class Examiner:
             parameter.requires_grad_(True)
         pulls: Signals = {}
         whole = replace(clock, step=0)  # a step on which every term is taken
+        is_eager = not any(is_compiled(player.network) for player in game.players.values())
         try:
             terms = turn.loss(self.noisy(game, self.train), whole).terms
             for index, name in enumerate(list(terms)):
-                if index:  # anew for each term: a compiled graph can be walked back once only
+                if index and not is_eager:  # anew for each term: a compiled graph can be walked back once only
                     terms = turn.loss(self.noisy(game, self.train), whole).terms
                 term = terms[name]
                 gradients: tuple[Tensor | None, ...] = (None,)
                 if term.requires_grad:
-                    gradients = torch.autograd.grad(term, parameters, allow_unused=True)
+                    gradients = torch.autograd.grad(term, parameters, allow_unused=True, retain_graph=is_eager)
                 norms = [gradient.norm() for gradient in gradients if gradient is not None]
                 pulls[f"pull/{turn.name}/{name}"] = float(torch.stack(norms).norm()) if norms else 0.0
                 pulls[f"term/{turn.name}/{name}"] = float(term.detach())
@@ -215,6 +240,11 @@ def batch_statistics(network: nn.Module) -> Iterator[bool]:
             part.running_mean, part.running_var = running_mean, running_var
 
 
+def is_compiled(network: nn.Module) -> bool:
+    """Whether `nn.Module.compile` was called on it."""
+    return getattr(network, "_compiled_call_impl", None) is not None
+
+
 def take(source: Source, indices: np.ndarray, device: str) -> Batch:
     """Samples of a source as networks see them."""
     return decode(source.read(indices), source.spec, device)
@@ -247,7 +277,7 @@ def twin(rows: Tensor) -> float:
 def quantiles(samples: Tensor) -> tuple[float, float]:
     """The values that 0.5 % of all numbers lie below and above."""
     values = samples.detach().float().flatten()
-    values = values[:: max(1, len(values) // 100_000)].nan_to_num()
+    values = values[:: max(1, len(values) // 20_000)].nan_to_num()
     low, high = values.quantile(torch.tensor([0.005, 0.995], device=values.device)).tolist()
     return low, high
 

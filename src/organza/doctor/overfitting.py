@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from organza.doctor.finding import Change, Evidence, Finding
 from organza.doctor.history import History, Row, mean, number
-from organza.doctor.remedies import penalise
+from organza.doctor.remedies import penalise, rarer
+
+LEAKED = 0.6
 
 
 def discriminator_overfits(history: History) -> Finding | None:
@@ -69,3 +71,39 @@ def memorisation(history: History) -> Finding | None:
         change=Change(advice="train on more data, stop earlier, or take an earlier checkpoint, and look at the "
                       "nearest neighbours in the report"),
     )  # fmt: skip
+
+
+def augmentation_leak(history: History) -> Finding | None:
+    """The fakes look as if they had been augmented: the generator has learned what only the critic should see.
+
+    Source: Karras et al. 2020, ADA (arXiv:2006.06676), section 2.2.
+    """
+    columns = sorted({key for row in history.exams[-3:] for key in row if key.startswith("health/leak/")})
+    periods: dict[str, tuple[int, int]] = {}
+    for column in columns:
+
+        def sick(row: Row, column: str = column) -> bool | None:
+            share = number(row.get(column))
+            return None if share is None else share > LEAKED
+
+        period = history.lasting(sick, rows=history.exams, times=3)
+        if period is not None:
+            periods[column] = period
+    if not periods:
+        return None
+    names = {column: column.rpartition("/")[2] for column in periods}
+    return Finding(
+        name="augmentation_leak",
+        title=f"augmentation leaks into the samples: {', '.join(names.values())}",
+        level="error",
+        since=min(begin for begin, _ in periods.values()),
+        until=max(end for _, end in periods.values()),
+        evidence=tuple(
+            Evidence(
+                f"share of fakes that look changed by {name}", mean(history.recent(column, 3)), LEAKED, "below 0.4"
+            )
+            for column, name in names.items()
+        ),
+        why="The critic hardly ever sees an image as it is, so the generator cannot tell what belongs to the data.",
+        change=rarer(history, list(names.values())),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from organza.doctor.catalogue import diagnose
 from organza.doctor.finding import Finding, command_for
@@ -31,6 +32,16 @@ def summary(findings: Sequence[Finding]) -> str:
     first, others = findings[0], len(findings) - 1
     more = f", and {others} more" if others else ""
     return f"{'ill' if exit_code(findings) else 'a warning'}: {first.title} (since {first.since:,} samples){more}"
+
+
+def exhibit_path(folder: Path, illness: str, samples: int) -> Path:
+    """Where the picture of an illness that was found after so many samples lies in a run folder."""
+    return folder / "findings" / f"{illness}-{samples:09d}.png"
+
+
+def newest_exhibit(folder: Path, illness: str) -> Path | None:
+    """The picture of the last time that an illness was found, if there is one."""
+    return max((folder / "findings").glob(f"{illness}-*.png"), default=None)
 
 
 def cure(finding: Finding, run: Run) -> str:

@@ -13,13 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from organza import pictures
 from organza.data import open_source
 from organza.data.source import Source, encode
 from organza.data.spec import ImageSpec
 from organza.doctor.catalogue import diagnose
 from organza.doctor.examine import Examiner, relative_step
+from organza.doctor.exhibit import WITHOUT_PICTURE
 from organza.doctor.finding import Finding
 from organza.doctor.history import History, Row
+from organza.doctor.visit import exhibit_path
 from organza.errors import OrganzaError, StorageError
 from organza.game import Report, Stop
 from organza.hooks.console import say
@@ -115,7 +118,7 @@ class Doctor:
         found = {finding.name: finding for finding in diagnose(History(self.rows, self.config))}
         for name, finding in found.items():
             if name not in self.present:
-                self.write({"event": "found", **finding.as_json()})
+                self.write({"event": "found", **finding.as_json(), **self.show(name, int(row["samples"]))})
                 say(f"doctor: {finding.line()}")
         for name, finding in self.present.items():
             if name not in found:
@@ -123,6 +126,19 @@ class Doctor:
                 say(f"doctor: {finding.title}: over since {row['samples']:,} samples")
         self.present = found
         self.spent_s += time.monotonic() - began
+
+    def show(self, illness: str, samples: int) -> dict[str, str]:
+        """Draw what shows the illness into findings/, if the samples of an examination are at hand."""
+        exhibit = self.examiner.exhibit
+        if exhibit is None or illness in WITHOUT_PICTURE:
+            return {}
+        path = exhibit_path(self.path.parent, illness, samples)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            pictures.save_png(exhibit.picture(illness), path, metadata={})
+        except OSError as error:
+            raise StorageError(f"cannot write {path}: {error}") from error
+        return {"picture": str(path.relative_to(self.path.parent))}
 
     def write(self, entry: dict[str, Any]) -> None:
         """Append to findings.jsonl and tell the listeners."""

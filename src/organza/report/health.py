@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from organza.doctor.finding import Evidence, Finding
+from organza.doctor.visit import newest_exhibit
+from organza.report.film import picture_uri
 from organza.report.sections import safe
 from organza.report.timeline import human
 
+LOWER = {"memorisation": "the training sample nearest to each", "sameness": "the other fake most like each"}
+"""What the lower half of a picture shows, where it is not just real samples."""
 
-def health_section(findings: Sequence[tuple[Finding, str]]) -> str:
+
+def health_section(findings: Sequence[tuple[Finding, str]], folder: Path) -> str:
     """Each finding with its evidence and the command that tries the change; empty for a healthy run.
 
     Args:
         findings: Likeliest cause first, each with its command, which may be empty.
+        folder: The run folder, which may hold a picture of each.
     """
     if not findings:
         return ""
-    entries = "".join(entry(finding, command) for finding, command in findings)
+    entries = "".join(entry(finding, command, newest_exhibit(folder, finding.name)) for finding, command in findings)
     return (
         '<section aria-labelledby="health-title"><h2 id="health-title">What the doctor found</h2>'
         '<p class="lede">The likeliest cause comes first; what follows may be its consequence. Try one change at a '
@@ -25,8 +32,15 @@ def health_section(findings: Sequence[tuple[Finding, str]]) -> str:
     )
 
 
-def entry(finding: Finding, command: str) -> str:
+def entry(finding: Finding, command: str, picture: Path | None) -> str:
     """One finding."""
+    shown = (
+        f'<figure><img src="{picture_uri(picture)}" alt="Samples when it was found: fakes above, real ones below, or '
+        'pairs of a fake and what it resembles"><figcaption>When it was found: fakes in the upper half, '
+        f"{LOWER.get(finding.name, 'real samples')} in the lower.</figcaption></figure>"
+        if picture
+        else ""
+    )
     rows = "".join(measured(evidence) for evidence in finding.evidence)
     code = (
         f'<div class="code"><code>{safe(command)}</code>'
@@ -38,7 +52,8 @@ def entry(finding: Finding, command: str) -> str:
         f'<article class="finding {finding.level}"><h3>{safe(sentence(finding.title))}</h3>'
         f"<p>Since {finding.since:,} samples. {safe(finding.why)}</p>"
         "<table><thead><tr><th>Measured</th><th>Value</th><th>Limit</th><th>Healthy</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table><p><strong>Try:</strong> {safe(finding.change.words())}.</p>{code}</article>"
+        f"<tbody>{rows}</tbody></table>{shown}"
+        f"<p><strong>Try:</strong> {safe(finding.change.words())}.</p>{code}</article>"
     )
 
 

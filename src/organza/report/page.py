@@ -76,7 +76,7 @@ def write_report(
         "remarks": remarks(course, far),
         "facts": sections.facts(course),
         "notices": sections.notices(rows),
-        "health": health_section(findings),
+        "health": health_section(findings, folder),
         "film": sections.film_section(film, picture_uri(folder / "real.png"), spec),
         "neighbours": neighbours_section(found, spec) if found is not None and isinstance(spec, ImageSpec) else "",
         "curves": sections.curves(curves),

@@ -1,0 +1,61 @@
+"""Pictures as evidence: fakes beside the samples that show what is wrong with them."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from organza import pictures
+from organza.data.source import encode
+from organza.data.spec import ImageSpec, Spec
+
+PAIRS = 16
+"""Fakes that are shown with their partner."""
+CROWD = 32
+"""Fakes, and as many real samples, where no fake has a partner."""
+
+WITHOUT_PICTURE = {"non_finite", "penalty_disconnected", "label_imbalance", "data_bound"}
+"""Illnesses that samples do not show."""
+
+
+@final
+class Exhibit:
+    """The fakes and the real samples of one examination.
+
+    Args:
+        fakes: As networks see them, (N, ...).
+        real: Training samples likewise.
+        rows: The fakes as rows of numbers that can be compared.
+        reference: The real samples likewise.
+        spec: Of the data.
+    """
+
+    def __init__(self, fakes: Tensor, real: Tensor, rows: Tensor, reference: Tensor, spec: Spec) -> None:
+        self.fakes, self.real, self.rows, self.reference, self.spec = fakes, real, rows, reference, spec
+
+    def picture(self, illness: str) -> pictures.Picture:
+        """What shows this illness: pairs of a fake and its near copy, else fakes above and real samples below."""
+        if not isinstance(self.spec, ImageSpec):
+            return pictures.scatter(self.fakes.cpu().numpy(), self.real.cpu().numpy())
+        match illness:
+            case "memorisation":
+                both = self.nearest_real()
+            case "sameness":
+                both = self.nearest_fake()
+            case _:
+                both = self.fakes[:CROWD], self.real[:CROWD]
+        return pictures.grid(encode(torch.cat(both).nan_to_num(), self.spec), columns=PAIRS)
+
+    def nearest_real(self) -> tuple[Tensor, Tensor]:
+        """The fakes that are nearest to a training sample, and that sample."""
+        near = torch.cdist(self.rows, self.reference).min(dim=1)
+        chosen = near.values.argsort()[:PAIRS]
+        return self.fakes[chosen], self.real[near.indices[chosen]]
+
+    def nearest_fake(self) -> tuple[Tensor, Tensor]:
+        """The first fakes, and the other fake that is most like each."""
+        between = torch.cdist(self.rows, self.rows)
+        between.fill_diagonal_(torch.inf)
+        return self.fakes[:PAIRS], self.fakes[between[:PAIRS].argmin(dim=1)]
