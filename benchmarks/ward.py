@@ -80,7 +80,7 @@ WARD: dict[str, Case] = {
     "lazy statistics": Case("batch_statistics", SICK, {"mistake": "statistics"}),
     "rates of 0.5": Case("rate_too_high", "dcgan", {**DIGITS, "critic_lr": 0.5, "generator_lr": 0.5}),
     "rates of 1e-7": Case("rate_too_low", "dcgan", {**DIGITS, "critic_lr": 1e-7, "generator_lr": 1e-7}),
-    "slow data": Case("data_bound", "dcgan", DIGITS, "slow", samples=10_000),
+    "slow data": Case("data_bound", "dcgan", DIGITS, "slow", samples=16_000),
     "rare classes": Case("label_imbalance", "dcgan", DIGITS, "rare"),
     "unit range": Case("range_mismatch", SICK, {"mistake": "range"}),
 }  # fmt: skip

@@ -173,13 +173,29 @@ def test_the_controller_answers_the_critics_confidence_within_its_limits() -> No
     after = augment.adapt(samples=50)
     assert after is not None
     assert augment.probability(Clock()) == 0
-    for _ in range(4):
-        after({"real_sign": torch.tensor(1.0)})
-    assert float(augment.strength) == pytest.approx(0.2)
-    for _ in range(10):
-        after({"real_sign": torch.tensor(1.0)})
-    assert float(augment.probability(Clock())) == pytest.approx(0.3)
-    for _ in range(40):
-        after({"real_sign": torch.tensor(-1.0)})
-    assert float(augment.strength) == 0
+
+    def hear(sign: float, times: int) -> float:
+        for _ in range(times):
+            watched = augment.watch(torch.full((8,), sign), Clock())
+            after({name: value.mean() for name, value in watched.items()})
+        return float(augment.probability(Clock()))
+
+    assert hear(1.0, 4) == pytest.approx(0.2)
+    assert hear(1.0, 100) == pytest.approx(0.3)  # the upper limit
+    assert hear(-1.0, 7) < 0.15  # and it comes down from there at once
+    assert hear(-1.0, 40) == 0
     assert pipe(SPECS[0], "flip").adapt(samples=1) is None
+
+
+def test_under_bf16_coordinates_keep_their_digits_and_gradients_pass() -> None:
+    data = of(1, 8, 8)
+    augment, x = pipe(data, "geometry", "color"), images(data)
+    noise, plain = augment.draw(6), None
+    for enabled in (False, True):
+        changed = x.clone().requires_grad_(True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            made = augment(changed, noise, Clock())
+        made.square().sum().backward()
+        plain = made.detach() if plain is None else plain
+        assert torch.allclose(made.detach().float(), plain, atol=1e-5)
+        assert changed.grad is not None

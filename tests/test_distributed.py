@@ -75,6 +75,45 @@ def test_two_ranks_equal_one_rank_with_the_doubled_batch(tmp_path: Path, start: 
     assert open_run(tmp_path / "two").rows()[-1]["samples"] == 128
 
 
+@pytest.mark.slow
+def test_an_adapting_augmentation_is_as_strong_on_two_ranks_as_on_one(tmp_path: Path, start: Start) -> None:
+    words = ["--data", "mnist", "--limit", "256", "--augment", "translation", "--augment-target", "0.6"]
+    for process in [start(*words, "--samples", "256", "--devices", count, run=count) for count in ("1", "2")]:
+        output = finish(process)
+        assert process.returncode == 0, output
+    strengths = []
+    for count in ("1", "2"):
+        path = checkpoint.newest(tmp_path / count / "checkpoints")
+        assert path is not None
+        strengths.append(load_file(path / "extras.safetensors"))
+    assert any(float(value) > 0 for key, value in strengths[0].items() if key.endswith("strength"))
+    assert all(torch.allclose(strengths[1][key], value, atol=1e-6) for key, value in strengths[0].items())
+
+
+@pytest.mark.slow
+def test_a_treatment_is_the_same_on_every_rank(tmp_path: Path, start: Start) -> None:
+    words = [
+        "--critic-lr",
+        "0.9",
+        "--generator-lr",
+        "0.9",
+        "--final-rate",
+        "1",
+        "--samples",
+        "8000",
+        "--doctor",
+        "treat",
+    ]
+    often = ["--log-every", "64", "--checkpoint-every", "640", "--doctor-every", "64", "--doctor-share", "1"]
+    process = start(*words, *often, "--devices", "2", run="run")
+    output = finish(process)
+    assert process.returncode in (0, 3), output
+    run = open_run(tmp_path / "run")
+    assert run.interventions
+    assert run.interventions[0]["fields"]["critic_lr"] < 0.9
+    assert run.rows()[-1]["samples"] >= 8_000
+
+
 def test_a_mistake_that_every_rank_finds_keeps_its_exit_code_and_promises_no_checkpoint(start: Start) -> None:
     process = start("--limit", "31", "--devices", "2", run="run")
     output = finish(process)

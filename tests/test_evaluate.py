@@ -149,7 +149,7 @@ def test_the_floor_compares_as_many_real_images_that_share_none(run: Run, digits
     assert floor(run, None, count=300) == ("test against train", 300)
     assert floor(run, None, count=300, split="test") == ("train against test", 300)
     path = saved(digits)(tmp_path / "images")
-    assert floor(path, str(path), count=1_000) == ("the halves of train", 150)
+    assert floor(path, str(path), count=1_000) == ("two disjoint parts of train", 150)
 
 
 def test_only_the_inception_network_gives_the_famous_names() -> None:
@@ -317,7 +317,8 @@ def test_the_command_line_keeps_ranks_and_refuses(run: Run, tmp_path: Path, caps
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("MNIST-FD", "floor", "lower", "train split", "scores.jsonl"))
     assert main(["compare", str(run.folder), str(other.folder)]) == 0
-    assert "MNIST-FD: lower is better" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert all(word in table for word in ("MNIST-FD", "lower", "#1", "#2"))
     assert (
         main(["evaluate", str(other.folder), *common, "--seed", "7", "--out", str(tmp_path / "seven.jsonl"), "--json"])
         == 0
@@ -372,7 +373,7 @@ def test_the_measure_that_was_chosen_decides_which_checkpoint_is_the_best(tmp_pa
     rows = [row for row in run.rows() if "score/precision-digits" in row]
     kept = [checkpoint.peek(path)["score"] for path in checkpoint.listed(run.checkpoints)]
     assert [-row["score/precision-digits"] for row in rows] == kept[1:]
-    with pytest.raises(UsageError, match="--best-by beauty"):
+    with pytest.raises(UsageError, match="no measure 'beauty' for --best-by"):
         organza.train(
             "dcgan:tiny", data="mnist", settings=replace(settings, best_by="beauty"), run=tmp_path / "c", options=FEW
         )
@@ -386,6 +387,23 @@ def test_evaluations_do_not_touch_the_game(tmp_path: Path) -> None:
 
     plain, scored = weights(TINY, "plain"), weights(replace(TINY, evaluate_every=16), "scored")
     assert all(torch.equal(a, b) for a, b in zip(plain, scored, strict=True))
+
+
+def test_the_untrained_beginning_is_the_best_only_where_there_is_nothing_else(tmp_path: Path) -> None:
+    settings = replace(TINY, samples=64, checkpoint_every=32, keep=9)
+    folder = organza.train("dcgan:tiny", data="mnist", run=tmp_path / "run", settings=settings, options=FEW).checkpoints
+
+    def score(name: str, value: float) -> None:
+        meta = folder / name / "meta.json"
+        meta.write_text(json.dumps(json.loads(meta.read_text()) | {"score": value}))
+
+    names = [path.name for path in checkpoint.listed(folder)]
+    for name, value in zip(names, (-9.0, 1.0, 1.0), strict=False):
+        score(name, value)
+    assert checkpoint.best(folder) == folder / names[2]  # of equals the newest
+    for name in names[1:]:
+        score(name, float("nan"))
+    assert checkpoint.best(folder) == folder / names[0]
 
 
 def test_patience_counts_evaluations_since_the_best() -> None:

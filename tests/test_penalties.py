@@ -7,7 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from organza.penalties import interpolated_gradient, r1, r2, score_and_squared_gradient, squared_slope
+from organza.penalties import (
+    consistency,
+    interpolated_gradient,
+    lecam,
+    off_diagonal,
+    path_lengths,
+    r1,
+    r2,
+    score_and_squared_gradient,
+    squared_slope,
+)
 
 W = torch.tensor([3.0, 4.0])
 DRAWS, SIZE = 64, 256
@@ -144,3 +154,54 @@ def test_under_autocast_the_critic_is_called_in_float32(noise: Tensor | None) ->
         assert critic(x).dtype == torch.bfloat16
     assert found.dtype == torch.float32
     assert torch.equal(found, expected)
+
+
+def test_path_lengths_of_a_linear_synthesis_are_the_norms_of_the_transposed_map() -> None:
+    maps, y = torch.randn(2, 3, 12), torch.randn(5, 12)  # two rows of w, three numbers each, images of 12 pixels
+    lengths = path_lengths(
+        lambda w: torch.einsum("nrd,rdp->np", w, maps).view(5, 3, 2, 2), torch.randn(5, 2, 3), y.view(5, 3, 2, 2)
+    )
+    expected = torch.stack([(y @ part.T).square().sum(1) for part in maps]).mean(0).sqrt()
+    assert torch.allclose(lengths, expected, rtol=1e-5)
+
+
+def test_path_lengths_train_the_synthesis_and_the_mapping() -> None:
+    z, mapping, weight = torch.randn(4, 3), nn.Linear(3, 3), torch.randn(3, 8, requires_grad=True)
+    w = mapping(z)[:, None].expand(-1, 2, -1)
+    lengths = path_lengths(lambda w: (w.square().sum(1) @ weight).view(4, 2, 2, 2), w, torch.randn(4, 2, 2, 2))
+    lengths.square().mean().backward()
+    assert weight.grad is not None
+    assert mapping.weight.grad is not None
+    assert float(weight.grad.norm()) > 0
+    assert float(mapping.weight.grad.norm()) > 0
+
+
+def test_orthogonal_rows_of_any_length_cost_nothing_and_others_their_squared_products() -> None:
+    rows = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 5.0]])
+    assert off_diagonal(rows).item() == 0
+    turned = torch.linalg.qr(torch.randn(6, 6))[0][:4] * torch.tensor([1.0, 2.0, 3.0, 4.0])[:, None]
+    assert off_diagonal(turned.view(4, 3, 2)).item() == pytest.approx(0, abs=1e-8)
+    assert off_diagonal(torch.tensor([[1.0, 2.0], [3.0, -1.0]])).item() == pytest.approx(2 * 1.0**2)
+    weight = torch.randn(3, 2, 2, 2)
+    gram = weight.flatten(1) @ weight.flatten(1).T
+    torch.testing.assert_close(off_diagonal(weight), (gram * (1 - torch.eye(3))).square().sum())
+
+
+def test_more_rows_than_columns_cost_what_the_definition_says() -> None:
+    weight = torch.randn(40, 3, requires_grad=True)
+    gram = weight @ weight.T
+    expected = (gram * (1 - torch.eye(40))).square().sum()
+    torch.testing.assert_close(off_diagonal(weight), expected)
+    found = [torch.autograd.grad(value, weight)[0] for value in (off_diagonal(weight), expected)]
+    torch.testing.assert_close(*found)
+
+
+def test_lecam_is_the_squared_distance_of_each_side_to_the_running_mean_of_the_other() -> None:
+    real, fake = torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 0.0])
+    found = lecam(real, fake, torch.tensor(2.0), torch.tensor(-0.5))
+    assert found.item() == pytest.approx((1.5**2 + 3.5**2) / 2 + (3.0**2 + 2.0**2) / 2)
+    assert lecam(fake.new_full((3,), 0.25), fake.new_full((3,), 2.0), torch.tensor(2.0), torch.tensor(0.25)).item() == 0
+
+
+def test_consistency_is_the_mean_squared_change_of_the_score() -> None:
+    assert consistency(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])).item() == pytest.approx(2.5)

@@ -38,11 +38,15 @@ def shapes(count: int = 96, *, size: int = 16, labelled: bool = True) -> World:
     return World("shapes", spec, samples | ({"label": torch.from_numpy(labels)} if labelled else {}))
 
 
-def ring(count: int = 256) -> World:
-    """Eight points on a circle of radius 2."""
+def ring(count: int = 256, *, labelled: bool = False) -> World:
+    """Eight points on a circle of radius 2; the upper ones are class 0."""
     angles = torch.arange(count) % 8 * (torch.pi / 4)
     points = 2 * torch.stack([angles.cos(), angles.sin()], dim=1)
-    return World("ring", VectorSpec(size=2), {"vector": points + 0.02 * torch.randn(points.shape)})
+    samples = {"vector": points + 0.02 * torch.randn(points.shape)}
+    if not labelled:
+        return World("ring", VectorSpec(size=2), samples)
+    label = (torch.arange(count) % 8) // 4
+    return World("ring", VectorSpec(size=2, classes=("upper", "lower")), samples | {"label": label})
 
 
 def batches(world: World, size: int, *, start: int = 0, seed: int = 0) -> Iterator[Batch]:

@@ -59,3 +59,8 @@ def __getattr__(name: str) -> Any:
 
     module, _, attribute = _HOMES[name].partition(":")
     return getattr(import_module(f"organza.{module}"), attribute or name)
+
+
+def __dir__() -> list[str]:
+    """For completion in a shell or notebook."""
+    return [*__all__, "__version__"]

@@ -118,7 +118,11 @@ class Audit:
     @property
     def reason(self) -> str:
         """The numbers behind it, as the rest of the sentence."""
-        parts = [
+        parts = []
+        if self.repeats:
+            pairs = f"{self.birthday.duplicates:,} of {self.birthday.pairs:,} pairs of fakes"
+            parts.append(f"{pairs} are as alike as the two most alike of as many real images")
+        parts += [
             f"{space.share:.1%} of the fakes lie nearer to a training image in {name} than 99% of held-out images do"
             for name, space in self.spaces.items()
         ]

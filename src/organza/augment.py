@@ -112,7 +112,13 @@ class Augment(nn.Module):
         return self.strength.clamp(max=self.share(clock)) if self.adapts else self.share(clock)
 
     def watch(self, real_score: Tensor, clock: Clock) -> dict[str, Tensor]:
-        """What the controller goes by and where it stands, for the critic's `Loss.watch`."""
+        """What the controller goes by and where it stands, for the critic's `Loss.watch`.
+
+        Args:
+            real_score: Of real samples, above 0 where the critic takes them for real; in a game of pairs, whose scores
+                have no zero, by how much they exceed those of the fakes.
+            clock: Now.
+        """
         if not self.names:
             return {}
         strength = torch.as_tensor(self.probability(clock), device=real_score.device).expand(len(real_score))
@@ -130,7 +136,8 @@ class Augment(nn.Module):
         @torch.no_grad()
         def after(means: dict[str, Tensor]) -> None:
             self.confidence.lerp_(means["real_sign"], 1 / PERIOD)
-            self.strength.add_(torch.sign(self.confidence - self.target) * samples / self.horizon).clamp_(0, 1)
+            step = torch.sign(self.confidence - self.target) * samples / self.horizon
+            self.strength.copy_((means["augment_share"] + step).clamp(0, 1))
 
         return after
 
@@ -190,13 +197,14 @@ def move(images: Tensor, plan: Plan) -> Tensor:
     """All geometric operations in one resampling; samples that none acts on stay as they are, bit for bit."""
     height, width = images.shape[2:]
     device, dtype = images.device, torch.float32
-    whole = torch.eye(3, device=device, dtype=dtype).expand(len(images), 3, 3)
-    for name, (acts, u, v) in plan.items():
-        whole = torch.where(acts[:, None, None], whole @ GEOMETRY[name](u, v, height, width), whole)
-    size = torch.tensor([width / 2, height / 2, 1.0], device=device, dtype=dtype)
-    theta = (whole * size / size[:, None])[:, :2]
-    grid = nn.functional.affine_grid(theta, [len(images), 1, height, width], align_corners=False)
-    moved = Resample.apply(images.to(dtype), grid)
+    with torch.autocast(device.type, enabled=False):  # coordinates need the digits
+        whole = torch.eye(3, device=device, dtype=dtype).expand(len(images), 3, 3)
+        for name, (acts, u, v) in plan.items():
+            whole = torch.where(acts[:, None, None], whole @ GEOMETRY[name](u, v, height, width), whole)
+        size = torch.tensor([width / 2, height / 2, 1.0], device=device, dtype=dtype)
+        theta = (whole * size / size[:, None])[:, :2]
+        grid = nn.functional.affine_grid(theta, [len(images), 1, height, width], align_corners=False)
+        moved = Resample.apply(images.to(dtype), grid)
     any_acts = torch.stack([acts for acts, _, _ in plan.values()]).any(0)
     return torch.where(per_image(any_acts), moved.to(images.dtype), images)
 

@@ -233,10 +233,16 @@ def newest(folder: Path) -> Path | None:
 
 
 def best(folder: Path) -> Path | None:
-    """The checkpoint with the lowest score, or None if none was scored."""
-    scores = [(peek(path).get("score"), path) for path in listed(folder)]
-    scored = [(score, path) for score, path in scores if isinstance(score, float | int) and math.isfinite(score)]
-    return min(scored)[1] if scored else None
+    """The checkpoint with the lowest score, the newest of those; None if none was scored.
+
+    The untrained beginning is the best only where there is nothing else: noise can score well by some measures.
+    """
+    found: list[tuple[bool, float, int, Path]] = []
+    for path in listed(folder):
+        score = peek(path).get("score")
+        if isinstance(score, float | int) and math.isfinite(score):
+            found.append((int(path.stem) == 0, score, -int(path.stem), path))
+    return min(found)[3] if found else None
 
 
 def peek(path: Path) -> dict[str, Any]:

@@ -84,8 +84,6 @@ def average_gradients(parameters: Sequence[nn.Parameter], values: Tensor) -> tup
         The norm of the averaged gradient, a scalar, and the averaged values; non-finite on every rank if on any.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if not gradients:
-        return values.new_zeros(()), values
     if world() > 1:
         flat = torch.cat([values.float(), *(gradient.reshape(-1).float() for gradient in gradients)])
         with naming_the_phase("averaging gradients"):
@@ -93,7 +91,10 @@ def average_gradients(parameters: Sequence[nn.Parameter], values: Tensor) -> tup
         flat /= world()
         values, rest = flat[: len(values)], flat[len(values) :]
         parts = rest.split([gradient.numel() for gradient in gradients])
-        torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(parts, gradients, strict=True)])
+        if gradients:
+            torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(parts, gradients, strict=True)])
+    if not gradients:
+        return values.new_zeros(()), values
     norms = torch._foreach_norm(gradients)
     return torch.linalg.vector_norm(torch.stack([norm.float() for norm in norms])), values
 

@@ -75,6 +75,7 @@ class Player:
         network: What plays. Parts that the optimizer does not own stay frozen.
         optimizer: Moves the parameters it was given, and no others.
         lr: Learning rate as a schedule; None keeps the rate of the optimizer.
+        beta2: Adam's decay rate of the second moment as a schedule; None keeps that of the optimizer.
         halflife: Of the weight average, in samples; None: no average.
         ramp: The half-life is at most this share of the samples seen, so that the random beginning is forgotten soon
             (StyleGAN2's EMA ramp-up, Karras et al. 2020); None: the half-life as it is, from the start.
@@ -87,6 +88,7 @@ class Player:
         optimizer: Optimizer,
         *,
         lr: Schedule | None = None,
+        beta2: Schedule | None = None,
         halflife: float | None = None,
         ramp: float | None = 0.05,
         clip: float | None = None,
@@ -94,6 +96,7 @@ class Player:
         self.network = network
         self.optimizer = optimizer
         self.lr = lr
+        self.beta2 = beta2
         self.halflife = halflife
         self.ramp = ramp
         self.clip = clip
@@ -110,9 +113,11 @@ class Player:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def set_rate(self, clock: Clock) -> None:
-        """Write the learning rate of this moment into the optimizer."""
+        """Write the learning rate of this moment, and the decay rate, into the optimizer."""
         for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = self.rate_scale * (base if self.lr is None else self.lr(clock))
+            if self.beta2 is not None:
+                group["betas"] = (group["betas"][0], self.beta2(clock))
 
     @torch.no_grad()
     def update_average(self, samples: int, seen: int) -> None:
@@ -199,7 +204,7 @@ class Request:
     labels: Tensor | None = None
     """Class indices, (count,); None draws them uniformly where the game has classes."""
     latents: Tensor | None = None
-    """Latents to use instead of drawn ones, (count, latent size)."""
+    """Latents to use instead of drawn ones, (count, latent size); `from_latents` keeps the gradients they require."""
     truncation: float = 1.0
     """Scales drawn latents: below 1 trades variety for typicality."""
 
@@ -222,6 +227,9 @@ class Game:
     """Fresh noise for one turn. The engine seeds it, draws it for the whole batch and splits it with the batch."""
     extras: dict[str, nn.Module] = field(default_factory=dict)
     """Saved but not trained: augmentation strength, replay history, running statistics."""
+    tour: Callable[[], Batch] | None = None
+    """Samples in rows and columns, (R, C, *shape), under the name of what changes along each row, such as one code of
+    the latent; drawn once a run is finished."""
 
     def modules(self) -> Iterator[nn.Module]:
         """Every module that is part of the state: networks, averages, extras."""
@@ -319,12 +327,12 @@ def spaced(count: int, hook: Hook) -> Hook:
 
 
 @contextmanager
-def evaluating(network: nn.Module) -> Iterator[nn.Module]:
-    """The network in evaluation mode and without gradients, and then as it was."""
+def evaluating(network: nn.Module, *, has_graph: bool = False) -> Iterator[nn.Module]:
+    """The network in evaluation mode, and without gradients unless `has_graph`; then as it was."""
     training = [module for module in network.modules() if module.training]
     network.eval()
     try:
-        with torch.no_grad():
+        with torch.set_grad_enabled(has_graph):
             yield network
     finally:
         for module in training:
@@ -378,7 +386,7 @@ def from_latents(
         device = next(player.averaged.parameters()).device
         inputs = [latents(request, size)] + ([labels(request, num_classes)] if num_classes else [])
         parts = []
-        with evaluating(player.averaged) as network:
+        with evaluating(player.averaged, has_graph=inputs[0].requires_grad) as network:
             for part in zip(*(value.split(chunk) for value in inputs), strict=True):
                 samples = network(*(value.to(device) for value in part)).float()
                 parts.append(samples if decode is None else decode(samples))

@@ -164,7 +164,9 @@ def interpolate(
     for here, there in zip(stops, [*stops[1:], stops[0]], strict=True):
         for frame in range(frames):
             mixed = spherical(here, there, frame / frames)
-            made = stored(game.generate(Request(count, seed=seed, labels=classes, latents=mixed)), spec)
+            made = stored(
+                game.generate(Request(count, seed=seed, labels=classes, latents=mixed, truncation=truncation)), spec
+            )
             pages.append(pictures.grid(made.samples))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

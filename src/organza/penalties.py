@@ -1,7 +1,8 @@
-"""Gradient penalties on the critic: exact by double backward, or by finite differences with first derivatives only.
+"""Penalties: on the critic's gradient, by double backward or by finite differences; on its scores; on weights.
 
-All of them call the critic in float32 and outside `torch.compile` when exact: compiled code has no second derivative
-(pytorch#91469), and bf16 has too few digits for one. None is scaled: multiply by gamma / 2 (R1, R2) or lambda.
+Those on the gradient call the critic in float32 and outside `torch.compile` when exact: compiled code has no second
+derivative (pytorch#91469), and bf16 has too few digits for one. None is scaled: multiply by gamma / 2 (R1, R2) or
+lambda.
 
 A critic here maps a batch (N, ...) to scores, (N,) or (N, 1, ...); close over labels where it takes them.
 
@@ -111,3 +112,81 @@ def interpolated_gradient(
     squared = squared_slope(critic, between, noise, epsilon=epsilon)
     norm = (squared * (torch.pi / 2) + 1e-12).sqrt()
     return (squared - 2 * target * norm + target**2).mean()
+
+
+def off_diagonal(weight: Tensor) -> Tensor:
+    """Orthogonal regularisation that leaves lengths alone: ||W W^T o (1 - I)||_F^2, rows against other rows only.
+
+    Keeps the filters of a generator apart, so that it stays smooth where truncated latents never take it in training.
+    Multiply by 1e-4.
+
+    Args:
+        weight: (out, ...), seen as `out` rows. More rows than columns cannot all be orthogonal.
+
+    Returns:
+        Scalar >= 0; 0 where the rows are orthogonal, whatever their lengths.
+
+    Source: Brock, Donahue, Simonyan 2019 (arXiv:1809.11096), Eq. 3.
+    """
+    with torch.autocast(weight.device.type, enabled=False):
+        rows = weight.flatten(1).float()
+        if rows.shape[0] > rows.shape[1]:  # the smaller Gram matrix has the same norm
+            return (rows.T @ rows).square().sum() - rows.square().sum(1).square().sum()
+        gram = rows @ rows.T
+        return (gram - gram.diagonal().diag()).square().sum()
+
+
+def lecam(real_score: Tensor, fake_score: Tensor, real_mean: Tensor, fake_mean: Tensor) -> Tensor:
+    """E (D(x) - a_F)^2 + E (D(G(z)) - a_R)^2: real scores are drawn to where fake ones were of late, and the reverse.
+
+    Limits how far the critic of a small set can tear the two apart. Multiply by 0.3 (hinge loss).
+
+    Args:
+        real_score: Scores of real samples.
+        fake_score: Scores of fake samples.
+        real_mean: Running mean a_R of the scores of real samples, a constant.
+        fake_mean: The same of fake ones, a_F.
+
+    Returns:
+        Scalar >= 0.
+
+    Source: Tseng, Jiang, Liu, Yang, Yang 2021 (arXiv:2104.03310), section 3.
+    """
+    real, fake = (real_score.float() - fake_mean).square(), (fake_score.float() - real_mean).square()
+    return real.mean() + fake.mean()
+
+
+def consistency(score: Tensor, changed_score: Tensor) -> Tensor:
+    """E (D(x) - D(T(x)))^2: an augmentation that keeps the meaning of a sample shall keep its score.
+
+    Multiply by 10. On fakes as well as real samples it is balanced consistency (bCR).
+
+    Args:
+        score: Scores of samples.
+        changed_score: Scores of the same samples after the augmentation.
+
+    Source: Zhang, Zhang, Odena, Lee 2020 (arXiv:1910.12027), section 2; balanced: Zhao et al. 2021 (arXiv:2002.04724).
+    """
+    return (score.float() - changed_score.float()).square().mean()
+
+
+def path_lengths(synthesis: Callable[[Tensor], Tensor], w: Tensor, noise: Tensor) -> Tensor:
+    """||J^T y|| for a random direction y in the images: how far an image moves when w does, per sample.
+
+    With y ~ N(0, I) / sqrt(pixels) its mean square is the mean square of the singular values of J = d image / d w, per
+    pixel. Penalise the squared distance of the lengths from their running mean.
+
+    Args:
+        synthesis: Maps w to images (N, C, H, W); called in float32, outside `torch.compile`.
+        w: (N, rows, D): one row per layer, over whose squared lengths the mean is taken.
+        noise: y, of the images' shape.
+
+    Returns:
+        (N,) >= 0; differentiable with respect to the weights of `synthesis` and whatever w was made from.
+
+    Source: Karras et al. 2020, StyleGAN2 (arXiv:1912.04958), section 3.2, Eq. 4.
+    """
+    with torch.autocast(w.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
+        w = w.float() if w.requires_grad else w.float().requires_grad_(True)
+        (gradient,) = torch.autograd.grad((synthesis(w) * noise).sum(), w, create_graph=True)
+        return (gradient.square().sum(2).mean(1) + 1e-12).sqrt()

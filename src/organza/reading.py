@@ -24,4 +24,6 @@ def balance(row: dict[str, Any]) -> str:
         return (
             f"the critic calls nearly everything {side}: its scores have drifted, the gap between them is what counts"
         )
-    return "near balance: the critic is often unsure, which is where the game should settle"
+    if abs(real - fake) > 0.3:
+        return f"the critic is one-sided: it knows {'real samples' if real > fake else 'fakes'} far better"
+    return "near balance: the critic is often unsure"

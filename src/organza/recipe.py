@@ -29,6 +29,7 @@ LIMITS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
         "above 0",
     ),
     ("lr generator_lr critic_lr halflife", lambda number: 0 <= number < math.inf, "at least 0"),
+    ("augment_share augment_target", lambda number: 0 <= number <= 1, "from 0 to 1"),
     ("betas", lambda number: 0 <= number < 1, "at least 0 and below 1"),
 )
 """Names that fields of recipes may have, which numbers they take, and that in words."""
@@ -46,6 +47,8 @@ class Recipe(ABC):
 
     accepts: ClassVar[tuple[type[Spec], ...]] = (ImageSpec, VectorSpec)
     """Kinds of data that the family can make."""
+    needs_labels: ClassVar[bool] = False
+    """Whether the family can learn from labelled data only, of two classes or more."""
 
     batch: int = 64
     """Real samples per step, over all ranks."""
@@ -69,10 +72,17 @@ class Recipe(ABC):
         """
 
     def check(self, data: Spec) -> None:
-        """Refuse data of a kind that the family cannot make."""
+        """Refuse data that the family cannot learn from: of another kind, or without the labels that it needs."""
         if not isinstance(data, self.accepts):
             kinds = " or ".join(kind.key for kind in self.accepts)
             raise DataError(f"{type(self).__name__} makes {kinds} data, but this source holds {data.key} data")
+        if self.needs_labels and data.num_classes < 2:
+            found = "one class only" if data.num_classes else "no labels"
+            raise DataError(
+                f"{type(self).__name__} needs labels of two classes or more, and this data has {found}: put images "
+                "into one folder per class and leave out --no-labels, or take a family that needs none: organza train "
+                "dcgan"
+            )
 
 
 def known_classes(data: Spec, conditional: Conditional) -> int:

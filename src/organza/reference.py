@@ -44,20 +44,25 @@ class Reference:
         """At most so many real samples to compare with."""
         return pool_of(self.source, start=0, stop=count)
 
-    def floor(self, real: Sample, extractor: Extractor | None, count: int) -> tuple[Sample, Sample, str]:
-        """Two sets of real samples that share none, as many as `real` where there are so many, and which they are.
+    def floor(self, real: Sample, extractor: Extractor | None, *, count: int, fakes: int) -> tuple[Sample, Sample, str]:
+        """Two sets of real samples that share none, and which they are: `real`, and others in the fakes' place.
 
-        Every rank must call it.
+        Every rank must call it, with how many real samples and fakes are compared; where there are fewer others, the
+        floor is one of smaller sets.
         """
         count = min(count, len(self.source))
-        if len(self.source) >= 2 * count:
-            rest = looked(self.cache, pool_of(self.source, start=count, stop=2 * count), extractor)
+        if len(self.source) >= count + fakes:
+            rest = looked(self.cache, pool_of(self.source, start=count, stop=count + fakes), extractor)
             return real, rest, f"two disjoint parts of {self.split}"
         if self.other is not None:
-            rest = looked(self.cache, pool_of(self.other, start=0, stop=count), extractor)
-            return real[: len(rest)], rest, f"{flipped(self.split)} against {self.split}"
-        half = count // 2
-        return real[:half], real[half : 2 * half], f"the halves of {self.split}"
+            rest = looked(self.cache, pool_of(self.other, start=0, stop=fakes), extractor)
+            return (
+                real if len(rest) == fakes else real[: len(rest)],
+                rest,
+                f"{flipped(self.split)} against {self.split}",
+            )
+        part = min(count // 2, fakes)
+        return real[part:], real[:part], f"two disjoint parts of {self.split}"
 
 
 def flipped(split: Split) -> Split:

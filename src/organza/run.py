@@ -5,6 +5,7 @@ run.json         recipe with all its fields, data, spec, settings, versions: eno
 metrics.jsonl    one row per `log_every` samples
 samples/         grids from fixed latents, named after the samples seen
 real.png         real samples in the same layout
+tour/            what single codes of the latent do, for families that have such codes
 checkpoints/     see checkpoint.py
 report.html      the page that explains it all
 track.json       what trackers call the run and how far they were told; tensorboard/, wandb/: their files
@@ -128,6 +129,9 @@ class Run:
         """
         choose = {"newest": checkpoint.newest, "best": checkpoint.best}.get(which)
         path = choose(self.checkpoints) if choose else Path(which)
+        if path is not None and not choose and not path.is_dir():
+            there = ", ".join(str(one) for one in checkpoint.listed(self.checkpoints)) or "no checkpoints"
+            raise CheckpointError(f"no checkpoint {which}: give newest, best or a folder; there are {there}")
         if path is None:
             raise CheckpointError(f"{self.folder} holds no whole checkpoint to take as the {which}")
         return path
@@ -345,7 +349,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def truncate_rows(folder: Path, samples: int) -> None:
-    """Drop the rows of metrics.jsonl and the sample grids from after a checkpoint that a run goes on from."""
+    """Drop rows, sample grids and pictures of findings from after a checkpoint that a run goes on from."""
     path = folder / "metrics.jsonl"
     try:
         if path.exists():
@@ -353,8 +357,9 @@ def truncate_rows(folder: Path, samples: int) -> None:
             aside = path.with_suffix(".tmp")
             aside.write_text("".join(json.dumps(row) + "\n" for row in rows if row.get("samples", 0) <= samples))
             os.replace(aside, path)
-        for picture in (folder / "samples").glob("*.png"):
-            if picture.stem.isdigit() and int(picture.stem) > samples:
+        for picture in [*folder.glob("samples/*.png"), *folder.glob("findings/*.png")]:
+            seen = picture.stem.rpartition("-")[2]
+            if seen.isdigit() and int(seen) > samples:
                 picture.unlink()
     except OSError as error:
         raise StorageError(

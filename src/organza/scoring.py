@@ -78,6 +78,8 @@ def evaluate(
     check_request(count, seed, truncation)
     if not isinstance(target, Run) and (Path(target) / "run.json").exists():
         target = open_run(target)
+    if not isinstance(target, Run) and (seed or truncation != 1):
+        raise UsageError(f"{target} holds samples that are made already, so leave out --seed and --truncation")
     device = devices.choose(device)
     options = target.data_options if isinstance(target, Run) else DataOptions()
     options = replace(options, resize=resize or options.resize, offline=offline or options.offline)
@@ -107,12 +109,14 @@ def evaluate(
         else:
             source = open_source(str(target), options)
             stack.callback(source.close)
+            for line in source.notes if distributed.is_main() else ():
+                print(line, file=sys.stderr)
             fakes = pool_of(source, start=0, stop=count)
             made_by = {"target": absolute(str(target)), "checkpoint": "", "weights": "", "seed": None}
             made_by |= {"truncation": 1.0, "labels": "from the files" if source.spec.classes else "none"}
         check_alike(fakes.spec, reference.source.spec)
         fake = look(fakes, judge)
-        a, b, floor_method = reference.floor(real, judge, count)
+        a, b, floor_method = reference.floor(real, judge, count=count, fakes=fakes.count)
         if not distributed.is_main():
             return []
         table = table_of(reference.source)
@@ -153,11 +157,17 @@ def choose_extractor(
 
 def check_alike(fake: Spec, real: Spec) -> None:
     """Refuse samples of another shape than the real ones have."""
-    if fake.key != real.key or fake.shape != real.shape:
-        raise DataError(
-            f"one sample has the shape {fake.shape} and a real one {real.shape}; resizing would change the score, so "
-            "bring both to one shape yourself, for example with --resize 64"
+    if fake.key == real.key and fake.shape == real.shape:
+        return
+    mend = "compare them with data of the same kind"
+    if isinstance(fake, ImageSpec) and isinstance(real, ImageSpec):
+        mend = (
+            f"resizing changes scores, so bring both to one size yourself, for example with --resize "
+            f"{real.width}x{real.height}"
+            if fake.channels == real.channels
+            else "convert one side to the channels of the other"
         )
+    raise DataError(f"one sample has the shape {fake.shape} and a real one {real.shape}: {mend}")
 
 
 def table_of(source: Source) -> dict[str, Measure]:
@@ -188,6 +198,7 @@ def chosen(possible: list[str], wanted: Sequence[str] | None) -> list[str]:
     """The measures wanted, or all that are possible."""
     if wanted is None:
         return possible
+    wanted = [wanted] if isinstance(wanted, str) else wanted
     impossible = [key for key in wanted if key not in possible]
     if impossible or not wanted:
         raise UsageError(f"cannot compute {', '.join(impossible) or 'nothing'} here; possible: {', '.join(possible)}")

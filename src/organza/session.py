@@ -19,7 +19,7 @@ from organza.errors import CheckpointError, DataError, DivergedError, StorageErr
 from organza.game import Batch, Clock, Game, Hook, Request, Stop
 from organza.hooks.console import say
 from organza.hooks.crew import Crew
-from organza.hooks.evaluation import verdict
+from organza.hooks.evaluation import check_measure, verdict
 from organza.hooks.samples import grid_labels
 from organza.hooks.signals import Signals
 from organza.hooks.trackers import check
@@ -85,6 +85,7 @@ def start(
     with Signals() as signals:
         device = prepare(settings)
         source = open_data(data, options)
+        check_measure(settings.best_by, source)
         try:
             game = build(found.recipe, source, settings, weights=weights)
         except CheckpointError:
@@ -290,6 +291,7 @@ def carry_out(
         return run
     game.to(device)
     if distributed.is_main():
+        (run.folder / "report.html").unlink(missing_ok=True)  # it says that the run is over
         truncate_rows(run.folder, clock.samples)
     if settings.compile:
         from organza.compiling import compile_game
@@ -366,7 +368,8 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
         say(f"finished early ({stop.reason}) after {clock.samples:,} samples")
     elif stop is not None:
         say(f"stopped ({stop.reason}) after {clock.samples:,} samples; go on with: organza resume {run.quoted}")
-        return
+        if not findings:  # else the report shows what was found
+            return
     fakes = game.generate(Request(16, seed=1, labels=grid_labels(game, source.spec, 16)))
     try:
         path = write_report(

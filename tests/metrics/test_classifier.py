@@ -100,7 +100,7 @@ def test_each_class_is_measured_alone() -> None:
 
 def test_a_class_that_fakes_lack_is_named() -> None:
     x, labels = np.ones((4, 2)), np.array([3, 3, 7, 7])
-    with pytest.raises(MeasureError, match="class 7: fake holds 0 samples"):
+    with pytest.raises(MeasureError, match="class 7: the fake side holds 0 samples"):
         per_class(frechet_distance, x, labels, x, np.full(4, 3))
     with pytest.raises(MeasureError, match=r"real has 4 samples and labels of the shape \(3,\)"):
         per_class(frechet_distance, x, labels[:3], x, labels)

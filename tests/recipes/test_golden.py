@@ -34,7 +34,7 @@ def losses(name: str) -> list[dict[str, float]]:
     train(
         game,
         lambda start: world.batches(recipe.batch, start=start),
-        budget=Budget(samples=STEPS * recipe.batch),
+        budget=Budget(samples=STEPS * recipe.batch * max(turn.repeats for turn in game.turns)),
         clock=Clock(),
         hooks=[record],
     )

@@ -70,3 +70,22 @@ def test_both_penalties_train_the_ring(penalty: str, tmp_path: Path) -> None:
     recipe = find("dcgan:toy", penalty=penalty, epsilon=0.01).recipe
     run = organza.train(recipe, data="ring8", samples=1_300_000, run=tmp_path / "run")
     assert count_modes(run.generate(5_000), source.modes, std=source.std).captured == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "share"),
+    [
+        ("stylegan2", {"width": 8, "widest": 16}, 0.75),
+        ("stylegan3", {"width": 4, "widest": 16, "critic_width": 8, "layers": 4, "margin": 2}, 0.6),
+    ],
+)
+def test_style_generators_come_nearer_to_the_shapes(name: str, fields: dict[str, object], share: float) -> None:
+    from worlds import shapes
+
+    world = shapes(960)
+    torch.manual_seed(0)
+    game = find(name, batch=32, **fields).recipe.build(world.spec)
+    real, made = next(world.batches(500))["image"], Request(500, seed=1)
+    before = sliced_wasserstein(game.generate(made)["image"], real)
+    train(game, lambda start: world.batches(32, start=start), budget=Budget(samples=10_000))
+    assert sliced_wasserstein(game.generate(made)["image"], real) < share * before

@@ -32,14 +32,14 @@ def main(args: list[str]) -> int:
 
     from organza.errors import UsageError
     from organza.metrics.record import comparable, read
-    from organza.report.scores import WIDTH, ranking
+    from organza.report.scores import WIDTH, overview
 
     if len(given.runs) < 2:
         raise UsageError(f"comparing needs two runs or more; got {len(given.runs)}")
     groups, refused = comparable([read(path / "scores.jsonl" if path.is_dir() else path) for path in given.runs])
     console = Console() if Console().is_terminal else Console(width=WIDTH)
-    for name, records in groups.items():
-        console.print(ranking(name, records))
+    if groups:
+        console.print(overview(groups))
     for line in refused:
         print(line)
     return 0 if groups else 1

@@ -54,9 +54,13 @@ def show(folder: str) -> int:
 
     run = open_run(folder)
     findings = visit(run)
-    print(f"{folder}: {summary(findings)}")
-    if not History(run.rows(), run.config).exams:
+    is_examined = bool(History(run.rows(), run.config).exams)
+    print(f"{folder}: {summary(findings) if findings or is_examined else 'unknown: it was never examined'}")
+    if not is_examined:
         print("It holds no examinations (trained with --doctor off, or hardly begun), so most illnesses go unseen.")
+    for treated in run.interventions:
+        words = ", ".join(f"{name} = {value}" for name, value in treated["fields"].items())
+        print(f"treated: from {treated['samples']:,} samples on with {words} ({treated['reason']})")
     for finding in findings:
         print(f"\n{finding.level}: {finding.title}")
         print(f"  when     {finding.since:,} to {finding.until:,} samples")

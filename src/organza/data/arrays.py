@@ -131,6 +131,12 @@ def _quantise(images: np.ndarray, where: str) -> tuple[np.ndarray, tuple[str, ..
                 piece = images[start : start + PIECE].astype(np.float32)
                 out[start : start + PIECE] = np.rint((piece - bottom) * (255 / (top - bottom)))
             return out, (f"{images.dtype} values are taken to span {text} and stored with 8 bits.",)
+    if np.isnan(low) and images.dtype.kind == "f":
+        wrong = np.flatnonzero(~np.isfinite(images.reshape(len(images), -1)).all(axis=1))
+        raise DataError(
+            f"{where} holds NaN or infinity in {len(wrong):,} of {len(images):,} images, first in image {wrong[0]:,} "
+            "(counted from 0). Mend or leave out those images and save again."
+        )
     raise DataError(
         f"{where} holds {images.dtype} values from {low:g} to {high:g}; images need uint8, uint16, whole numbers from "
         "0 to 65535, or floats in [0, 1], [-1, 1] or [0, 255]. Scale them and save again."

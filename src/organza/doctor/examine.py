@@ -34,6 +34,9 @@ SCORED = 128
 CLUSTERS = 16
 """Groups that data without labels is divided into."""
 
+STRIDE = 0.05
+"""Share of the samples seen over which the fakes' movement is measured, at least."""
+
 Signals = dict[str, Any]
 
 
@@ -80,7 +83,7 @@ class Examiner:
         other = self.reference[self.probes : 2 * self.probes]
         self.floor = sliced_wasserstein(real[: len(other)], other)
         self.group, self.group_shares = groups(self.train.get("label"), self.reference, self.spec)
-        self.before: Tensor | None = None
+        self.before: list[tuple[int, Tensor]] = []
         self.taken = 0
         self.leaks: Leaks | None = None
         self.exhibit: Exhibit | None = None
@@ -97,6 +100,7 @@ class Examiner:
             fakes = flat(made, self.spec)
             self.exhibit = Exhibit(made, self.train[self.spec.key], fakes, self.reference, self.spec)
             signals = self.look(made, fakes) | self.leaking(game, fakes)
+            signals["drift"] = self.drift(fakes, clock.samples)
             critic = next((turn for turn in game.turns if turn.player is game.players.get("critic")), None)
             if critic is not None:
                 signals |= self.ask(game, critic, clock)
@@ -114,14 +118,11 @@ class Examiner:
         group = self.group[near.indices] if self.classify is None else self.classify(samples).to(fakes.device)
         counts = torch.bincount(group[group >= 0], minlength=len(self.group_shares))
         low, high = quantiles(samples)
-        moved = math.nan if self.before is None else float((fakes - self.before).square().sum(1).mean().sqrt())
-        self.before = fakes
         return {
             "spread": spread(fakes) / max(self.real_spread, 1e-12),
             "twin": twin(fakes) / self.real_twin if self.real_twin else math.nan,
             "distance": sliced_wasserstein(self.reference[: self.probes], fakes),
             "floor": self.floor,
-            "drift": moved / max(self.real_spread, 1e-12),
             "counts": counts.tolist(),
             "shares": [round(share, 4) for share in self.group_shares.tolist()],
             "nearness": float(near.values.median()) / self.held_distance if self.held_distance else math.nan,
@@ -130,6 +131,19 @@ class Examiner:
             "real_low": self.real_range[0],
             "real_high": self.real_range[1],
         }
+
+    def drift(self, fakes: Tensor, samples: int) -> float:
+        """How far the fakes moved in the last `STRIDE` of the samples seen, or more, relative to the data's spread.
+
+        From one examination to the next they may hardly move, where examinations are frequent.
+        """
+        old = [index for index, (seen, _) in enumerate(self.before) if seen <= (1 - STRIDE) * samples]
+        then = self.before[old[-1] if old else 0][1] if self.before else None
+        self.before = self.before[old[-1] if old else 0 :]
+        if not self.before or samples - self.before[-1][0] >= STRIDE / 8 * samples:  # a handful of them is enough
+            self.before.append((samples, fakes))
+        moved = math.nan if then is None else float((fakes - then).square().sum(1).mean().sqrt())
+        return moved / max(self.real_spread, 1e-12)
 
     def leaking(self, game: Game, fakes: Tensor) -> Signals:
         """How far the fakes look like augmented samples, where the game augments."""

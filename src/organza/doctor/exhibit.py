@@ -46,7 +46,11 @@ class Exhibit:
                 both = self.nearest_fake()
             case _:
                 both = self.fakes[:CROWD], self.real[:CROWD]
-        return pictures.grid(encode(torch.cat(both).nan_to_num(), self.spec), columns=PAIRS)
+        count = min(map(len, both))
+        columns = min(PAIRS, count)
+        count -= count % columns  # whole rows, so that the halves stay apart
+        shown = torch.cat([side[:count] for side in both])
+        return pictures.grid(encode(shown.nan_to_num(), self.spec), columns=columns)
 
     def nearest_real(self) -> tuple[Tensor, Tensor]:
         """The fakes that are nearest to a training sample, and that sample."""

@@ -53,10 +53,9 @@ class Leaks:
 
     def __call__(self, fakes: Tensor) -> dict[str, float]:
         """By augmentation; those that can be told from the data only."""
-        return {
-            name: (self.nearer(fakes, changed) - self.scale[name][0]) / self.scale[name][1]
-            for name, changed in self.changed.items()
-        }
+        plain = nearest(fakes, self.plain)
+        shares = {name: float((nearest(fakes, rows) < plain).float().mean()) for name, rows in self.changed.items()}
+        return {name: (share - self.scale[name][0]) / self.scale[name][1] for name, share in shares.items()}
 
     def nearer(self, rows: Tensor, changed: Tensor) -> float:
         """The share of rows that are nearer to a changed sample than to any that is as it was."""

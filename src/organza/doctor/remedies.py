@@ -123,7 +123,7 @@ def rarer(history: History, names: list[str]) -> Change:
     """Against augmentations that leak: act on half as many images; below a third of them, leave those out."""
     fields = history.fields
     share, kept = fields.get("augment_share", 0.0), [name for name in fields.get("augment", ()) if name not in names]
-    wanted = {"augment_share": round(min(0.5, share / 2), 2)} if share > 1 / 3 else {"augment": tuple(kept)}
+    wanted = {"augment_share": round(share / 2, 2)} if share > 1 / 3 else {"augment": tuple(kept)}
     return pick(history, wanted, f"augment with a lower probability, or without {', '.join(names)}")
 
 

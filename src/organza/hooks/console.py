@@ -70,11 +70,12 @@ class Console:
         if {"d_real", "d_fake"} <= row.keys():
             numbers.append(f"D(x) {number(row['d_real'])}  D(G(z)) {number(row['d_fake'])}")
             numbers.append(f"right on real {share(row['real_accuracy'])}, on fake {share(row['fake_accuracy'])}")
-        losses: dict[str, float] = {}
+        losses: dict[str, list[str]] = {}
         for key, value in row.items():
             if key.startswith("loss/") and isinstance(value, float):
-                losses[key.split("/")[1]] = losses.get(key.split("/")[1], 0.0) + value
-        numbers += [f"{turn} loss {value:.3f}" for turn, value in losses.items()]
+                _, turn, term = key.split("/", 2)
+                losses.setdefault(turn, []).append(f"{term} {value:.3f}")
+        numbers += [f"{turn}: {', '.join(terms)}" for turn, terms in losses.items()]
         return [pace, "  ".join(numbers), row.get("failed") or balance(row)]
 
 

@@ -12,7 +12,7 @@ from organza.game import Clock, Game, Hook, Report, Stop, every, spaced
 from organza.hooks.checkpoints import Checkpoints
 from organza.hooks.console import Console
 from organza.hooks.doctor import Doctor, examiner
-from organza.hooks.evaluation import Evaluation
+from organza.hooks.evaluation import Evaluation, show_scores
 from organza.hooks.record import Recorder
 from organza.hooks.samples import Samples
 from organza.hooks.trackers import Trackers
@@ -71,10 +71,17 @@ class Crew:
         self.stack.close()
 
     def scores(self) -> list[Hook]:
-        """What scores samples on the way, if that is wanted; all ranks take part."""
-        if self.evaluation is None or self.settings.evaluate_every is None:
+        """What scores samples on the way, if that is wanted, and saves what was scored; all ranks take part."""
+        evaluation = self.evaluation
+        if evaluation is None or self.settings.evaluate_every is None:
             return []
-        return [every(self.settings.evaluate_every, self.evaluation)]
+
+        def score_and_save(report: Report) -> Stop | None:
+            stop = evaluation(report)
+            self.saver(report)  # so that the best moment is kept, whenever it was
+            return stop
+
+        return [every(self.settings.evaluate_every, score_and_save)]
 
     def begin(self) -> None:
         """Save the very beginning."""
@@ -84,7 +91,7 @@ class Crew:
         """Save the end, unless its step was refused; draw it if the run is finished."""
         self.saver(Report(clock, {}, {}, self.game, failed=self.saver.refused))
         if distributed.is_main() and (stop is None or stop.is_final):
-            self.samples(Report(clock, {}, {}, self.game))
+            self.samples.finish(Report(clock, {}, {}, self.game))
 
     def on_the_first_rank(self) -> list[Hook]:
         """Record, show, track, examine, draw."""
@@ -98,7 +105,7 @@ class Crew:
         self.samples.listeners.append(trackers.picture)
         self.saver.listeners.append(lambda score: recorder.note({"distance": score}))
         if self.evaluation:
-            self.evaluation.listeners.append(recorder.note)
+            self.evaluation.listeners += [recorder.note, lambda row: recorder.finish(), show_scores]
         stack.callback(recorder.finish)
         hooks: list[Hook] = [recorder]
         if settings.doctor != "off":

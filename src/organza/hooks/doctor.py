@@ -120,6 +120,8 @@ class Doctor:
             if name not in self.present:
                 self.write({"event": "found", **finding.as_json(), **self.show(name, int(row["samples"]))})
                 say(f"doctor: {finding.line()}")
+                if self.mode == "treat" and finding.level == "error" and not finding.change.fields:
+                    say("doctor: no field of this recipe treats that, so training goes on as it is")
         for name, finding in self.present.items():
             if name not in found:
                 self.write({"event": "recovered", "name": name, "samples": row["samples"]})

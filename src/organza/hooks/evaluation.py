@@ -10,8 +10,10 @@ from organza.data.source import Source
 from organza.errors import MeasureError, UsageError
 from organza.features import look
 from organza.game import Report, Stop
+from organza.hooks.console import say
 from organza.metrics.measures import compute, title_of
 from organza.pools import pool_made, pool_of
+from organza.recipe import unknown
 from organza.reference import labels_for_all, looked
 from organza.run import Run
 from organza.scoring import choose_extractor, possible_measures, table_of
@@ -104,7 +106,7 @@ class Evaluation:
     @property
     def higher_is_better(self) -> bool:
         """Of the measure that decides."""
-        return self.best_by != "distance" and self.table[self.best_by].higher_is_better
+        return self.best_by != "distance" and bool(self.table[self.best_by].higher_is_better)
 
     def column(self, key: str) -> str:
         """The column of a measure in metrics.jsonl."""
@@ -112,6 +114,19 @@ class Evaluation:
             return f"{PREFIX}distance"
         name, label = (self.extractor.name, self.extractor.label) if self.extractor else ("", "")
         return PREFIX + title_of(key, self.table[key], extractor=name, label=label)
+
+
+def check_measure(best_by: str, source: Source) -> None:
+    """Refuse a measure that no evaluation of such data has, before a run folder is made for it."""
+    known = ["distance", *(key for key in table_of(source) if key in MEASURES)]
+    if best_by not in known:
+        raise UsageError(unknown("measure", best_by, known, "for --best-by here"))
+
+
+def show_scores(row: dict[str, Any]) -> None:
+    """Print the scores of an evaluation."""
+    words = [f"{key.removeprefix(PREFIX)} {value:.4g}" for key, value in row.items() if key.startswith(PREFIX)]
+    say(f"scores: {', '.join(words)}")
 
 
 def course(rows: Sequence[dict[str, Any]], column: str) -> list[float]:

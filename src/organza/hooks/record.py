@@ -109,7 +109,7 @@ class Recorder:
             listener(row)
 
     def read_scores(self) -> Row:
-        """Means of the watched scores, D(x), D(G(z)) and how often the critic is right."""
+        """Means of what is watched; for scores also D(x), D(G(z)) and how often the critic is right."""
         row: Row = {}
         for name, side in (("real", 1), ("fake", -1)):
             values = self.scores.get(f"{name}_score")
@@ -118,7 +118,8 @@ class Recorder:
                 row[f"{name}_score"] = finite(score.mean())
                 row[f"d_{name}"] = finite(score.sigmoid().mean())
                 row[f"{name}_accuracy"] = finite((score * side > 0).float().mean())
-        return row
+        others = {name: values for name, values in self.scores.items() if name not in ("real_score", "fake_score")}
+        return row | {name: finite(torch.cat(values).float().mean()) for name, values in others.items()}
 
 
 def finite(value: Tensor) -> float | str:

@@ -23,7 +23,7 @@ def grid_labels(game: Game, spec: Spec, count: int) -> torch.Tensor | None:
 
 @final
 class Samples:
-    """A hook that writes samples/<samples seen>.png, and real.png once."""
+    """A hook that writes samples/<samples seen>.png, real.png once, and at the end tour/."""
 
     def __init__(self, folder: Path, source: Source) -> None:
         self.folder, self.source = folder, source
@@ -53,6 +53,24 @@ class Samples:
             raise StorageError(f"cannot write the sample grid into {self.folder}: {error}") from error
         for listener in self.listeners:
             listener(path, seen)
+
+    def finish(self, report: Report) -> None:
+        """Draw the last grid, and tour/<name>.png of a game of images that has a tour."""
+        self(report)
+        spec = self.source.spec
+        if report.game.tour is None or not isinstance(spec, ImageSpec):
+            return
+        folder = self.folder / "tour"
+        metadata = {"Model": self.folder.name, "Samples": str(report.clock.samples)}
+        try:
+            folder.mkdir(exist_ok=True)
+            for name, samples in report.game.tour().items():
+                images = encode(samples.flatten(0, 1), spec)
+                pictures.save_png(
+                    pictures.grid(images, columns=samples.shape[1]), folder / f"{name}.png", metadata=metadata
+                )
+        except OSError as error:
+            raise StorageError(f"cannot write the pictures of the tour into {folder}: {error}") from error
 
     def draw(self, samples: torch.Tensor) -> pictures.Picture:
         """A grid of images or a cloud of points."""

@@ -29,7 +29,7 @@ def check_features(sets: Mapping[str, np.ndarray], *, least: int) -> list[np.nda
             raise MeasureError(f"{name} has the shape {x.shape}; needed is (N, D): one row of D features per sample")
         if len(x) < least:
             samples = "1 sample" if len(x) == 1 else f"{len(x):,} samples"
-            raise MeasureError(f"{name} holds {samples}; this measure needs {least:,} or more")
+            raise MeasureError(f"the {name} side holds {samples}; this measure needs {least:,} or more")
         finite = np.isfinite(x).all(axis=1)
         if not finite.all():
             raise MeasureError(

@@ -81,7 +81,7 @@ class Measure:
     title: str
     """Its name; {label} is the extractor's name of its distance, {extractor} the extractor's own."""
     group: Group
-    higher_is_better: bool
+    higher_is_better: bool | None
     meaning: str
     """One sentence for people."""
 
@@ -214,8 +214,9 @@ IMAGES: dict[str, Measure] = {
     "authenticity": Measure(
         title="authenticity-{extractor}",
         group=AUTHENTIC_GROUP,
-        higher_is_better=True,
-        meaning="share of fakes that are no near copies of these real images; far below the floor is copying",
+        higher_is_better=None,
+        meaning="share of fakes that are no near copies of these real images; far below the floor is copying, "
+        "above it they are no real images either",
     ),
     "classifier": Measure(
         title="classifier-score-{extractor}",

@@ -23,7 +23,8 @@ class Record:
     measure: str
     """Which measure it is, whatever the network: `frechet`, `kernel`, ..."""
     value: float
-    higher_is_better: bool
+    higher_is_better: bool | None
+    """None: neither; the nearer to its floor the better."""
     standard_error: float | None
     """Standard deviation of the value, or None where it was not estimated."""
     method: str
@@ -177,11 +178,12 @@ def comparable(files: Sequence[Sequence[Record]]) -> tuple[dict[str, list[Record
         Records by score, and a sentence for each score that cannot be compared.
     """
     groups: dict[str, list[Record]] = {}
-    refused = []
+    refused: dict[str, list[str]] = {}
     for name in dict.fromkeys(record.name for records in files for record in records):
         sides = [[record for record in reversed(records) if record.name == name] for records in files]
         if not all(sides):
-            refused.append(f"{name}: not every run has this score; score all of them by the same organza evaluate")
+            why = "not every run has this score; score all of them by the same organza evaluate"
+            refused.setdefault(why, []).append(name)
             continue
         for first in sides[0]:
             alike = [[record for record in side if not unlike(first, record)] for side in sides]
@@ -191,12 +193,14 @@ def comparable(files: Sequence[Sequence[Record]]) -> tuple[dict[str, list[Record
         else:
             newest = [side[0] for side in sides]
             fields = dict.fromkeys(field for other in newest[1:] for field in unlike(newest[0], other))
+            if "n_real" in fields or "n_fake" in fields:  # then these differ as a consequence
+                fields = {field: None for field in fields if field not in ("n_floor", "reference_sha256")}
             told = ", ".join(
                 f"{field} ({', '.join(dict.fromkeys(short(getattr(record, field)) for record in newest))})"
                 for field in fields
             )
-            refused.append(f"{name}: not comparable, for these differ: {told}")
-    return groups, refused
+            refused.setdefault(f"not comparable, for these differ: {told}", []).append(name)
+    return groups, [f"{', '.join(names)}: {why}" for why, names in refused.items()]
 
 
 def short(value: Any) -> str:

@@ -66,6 +66,21 @@ class ConvGenerator(nn.Module):
         return self.layers(latent)
 
 
+def conv_trunk(data: ImageSpec, *, width: int, norm: Norm) -> tuple[nn.Sequential, int]:
+    """4x4 convolutions of stride 2, images (N, C, H, W) to features (N, F), and how many those are, F."""
+    layers: list[nn.Module] = []
+    channels, rows, columns = data.channels, data.height, data.width
+    for level in range(halvings(data)):
+        after = min(width * 2**level, 8 * width)
+        rows, columns = -(-rows // 2), -(-columns // 2)
+        down = nn.Conv2d(channels, after, 4, stride=2, padding=1)
+        pad = Pad(rows, columns)
+        own: Norm = "none" if level == 0 and norm in ("batch", "instance", "layer") else norm
+        layers += [pad, *normed(down, after, norm=own, axes=2), nn.LeakyReLU(0.2)]
+        channels = after
+    return nn.Sequential(*layers, nn.Flatten()), channels * rows * columns
+
+
 class ConvCritic(nn.Module):
     """Images (N, C, H, W), and labels (N,) if there are classes, to scores (N,).
 
@@ -74,18 +89,7 @@ class ConvCritic(nn.Module):
 
     def __init__(self, data: ImageSpec, *, width: int, num_classes: int, norm: Norm) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        channels, rows, columns = data.channels, data.height, data.width
-        for level in range(halvings(data)):
-            after = min(width * 2**level, 8 * width)
-            rows, columns = -(-rows // 2), -(-columns // 2)
-            down = nn.Conv2d(channels, after, 4, stride=2, padding=1)
-            pad = Pad(rows, columns)
-            own: Norm = "none" if level == 0 and norm in ("batch", "instance", "layer") else norm
-            layers += [pad, *normed(down, after, norm=own, axes=2), nn.LeakyReLU(0.2)]
-            channels = after
-        features = channels * rows * columns
-        self.features = nn.Sequential(*layers, nn.Flatten())
+        self.features, features = conv_trunk(data, width=width, norm=norm)
         head = normed(nn.Linear(features, 1), 1, norm="spectral" if norm == "spectral" else "none", axes=0)[0]
         self.head = Float32(head)
         self.embed = nn.Embedding(num_classes, features) if num_classes else None

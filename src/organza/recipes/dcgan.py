@@ -146,7 +146,8 @@ class DCGAN(Recipe):
             real_score, fake_score = score.chunk(2)
             terms[self.loss] = objective.critic(real_score, fake_score, smooth=self.smooth)
             watch = objective.watch(real_score, fake_score)
-            return Loss(terms, watch=watch | augment.watch(watch["real_score"], clock))
+            lead = real_score - fake_score if objective.needs_real else real_score
+            return Loss(terms, watch=watch | augment.watch(lead, clock))
 
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
             real, fake = augment.pair(batch[data.key], make(batch["latent"], *labels(batch)), batch, clock)

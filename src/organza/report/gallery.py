@@ -1,12 +1,14 @@
-"""The section on copies as HTML: each fake beside its nearest training image, and what the distances say."""
+"""Sections of pictures as HTML: what single codes do, and each fake beside its nearest training image."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 
 from organza.data.spec import ImageSpec
 from organza.pictures import picture
-from organza.report.film import thumbnail_uri
+from organza.report.film import picture_uri, thumbnail_uri
 from organza.report.neighbours import Neighbours
 from organza.report.sections import missing, safe
 from organza.report.timeline import human
@@ -15,6 +17,23 @@ KEY = (
     '<p class="key"><b class="is-fake">Fake</b> <b class="is-real">Nearest training image</b> '
     "<span>and the distance between them</span></p>"
 )
+
+
+def tour_section(folder: Path) -> str:
+    """The pictures of a run's tour folder, each with its name; nothing if there are none."""
+    shown = [(path.stem, uri) for path in sorted(folder.glob("*.png")) if (uri := picture_uri(path))]
+    if not shown:
+        return ""
+    figures = "".join(
+        f"<figure><figcaption><b>{safe(name.replace('-', ' ').capitalize())}</b></figcaption>"
+        f'<img class="screen" src="{uri}" alt="Fakes that differ along each row in {safe(name)} alone"></figure>'
+        for name, uri in shown
+    )
+    return (
+        '<section aria-labelledby="tour-title"><h2 id="tour-title">What the codes mean</h2><p class="lede">Along each '
+        "row one code of the latent changes and everything else stays; rows begin from different latents. A code means "
+        f'something if it does the same to every row.</p><div class="screens is-fake">{figures}</div></section>'
+    )
 
 
 def neighbours_section(found: Neighbours | str, spec: ImageSpec) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from organza.doctor.finding import Evidence, Finding
 from organza.doctor.visit import newest_exhibit
@@ -15,16 +16,21 @@ LOWER = {"memorisation": "the training sample nearest to each", "sameness": "the
 """What the lower half of a picture shows, where it is not just real samples."""
 
 
-def health_section(findings: Sequence[tuple[Finding, str]], folder: Path) -> str:
+def health_section(
+    findings: Sequence[tuple[Finding, str]], folder: Path, interventions: Sequence[dict[str, Any]] = ()
+) -> str:
     """Each finding with its evidence and the command that tries the change; empty for a healthy run.
 
     Args:
         findings: Likeliest cause first, each with its command, which may be empty.
         folder: The run folder, which may hold a picture of each.
+        interventions: Changes that the run went through.
     """
-    if not findings:
+    if not findings and not interventions:
         return ""
-    entries = "".join(entry(finding, command, newest_exhibit(folder, finding.name)) for finding, command in findings)
+    entries = "".join(treated(intervention) for intervention in interventions) + "".join(
+        entry(finding, command, newest_exhibit(folder, finding.name)) for finding, command in findings
+    )
     return (
         '<section aria-labelledby="health-title"><h2 id="health-title">What the doctor found</h2>'
         '<p class="lede">The likeliest cause comes first; what follows may be its consequence. Try one change at a '
@@ -32,13 +38,23 @@ def health_section(findings: Sequence[tuple[Finding, str]], folder: Path) -> str
     )
 
 
+def treated(intervention: dict[str, Any]) -> str:
+    """One change that the run went through."""
+    words = ", ".join(f"{name} = {value}" for name, value in intervention["fields"].items())
+    return (
+        f'<article class="finding"><h3>Treated: {safe(str(intervention["reason"]).removeprefix("doctor: "))}</h3>'
+        f"<p>The run went back to {intervention['samples']:,} samples, and on with {safe(words)}.</p></article>"
+    )
+
+
 def entry(finding: Finding, command: str, picture: Path | None) -> str:
     """One finding."""
+    uri = picture_uri(picture) if picture else None
+    below = LOWER.get(finding.name, "real samples")
     shown = (
-        f'<figure><img src="{picture_uri(picture)}" alt="Samples when it was found: fakes above, real ones below, or '
-        'pairs of a fake and what it resembles"><figcaption>When it was found: fakes in the upper half, '
-        f"{LOWER.get(finding.name, 'real samples')} in the lower.</figcaption></figure>"
-        if picture
+        f'<figure><img src="{uri}" alt="Samples when it was found"><figcaption>The samples when it was found: fakes in '
+        f"the upper half, {below} in the lower; of points, fakes over real ones.</figcaption></figure>"
+        if uri
         else ""
     )
     rows = "".join(measured(evidence) for evidence in finding.evidence)

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from organza.pictures import save_aside
 from organza.report import sections
 from organza.report.charts import Chart, charts
 from organza.report.film import Film, picture_uri, read_film
-from organza.report.gallery import neighbours_section
+from organza.report.gallery import neighbours_section, tour_section
 from organza.report.health import health_section, sentence
 from organza.report.neighbours import Neighbours, find_neighbours
 from organza.report.objective import objective_of
@@ -57,11 +58,18 @@ def write_report(
     Raises:
         OSError: The page could not be written.
     """
+    interventions = config.get("interventions", [])
+    for treated in interventions:
+        recipe = sections.as_group(config, "recipe")
+        fields = {**sections.as_group(recipe, "fields"), **treated["fields"]}
+        config = config | {"recipe": recipe | {"fields": fields}}
     course = timeline(rows)
     objective = objective_of(config, course)
     verdict, curves = judge(course, objective), charts(course, objective)
     if findings and findings[0][0].level == "error":
         verdict = Verdict(sentence(findings[0][0].title), findings[0][0].why.rstrip("."), "alarm")
+    elif verdict.tone == "alarm" and not rows[-1].get("failed") and any("health/spread" in row for row in rows):
+        verdict = replace(verdict, tone="watch")  # the doctor has looked at more than the scores
     found = compare(fakes, source, spec) if isinstance(spec, ImageSpec) else None
     far = remote(found)
     film = read_film(folder / "samples")
@@ -76,8 +84,9 @@ def write_report(
         "remarks": remarks(course, far),
         "facts": sections.facts(course),
         "notices": sections.notices(rows),
-        "health": health_section(findings, folder),
+        "health": health_section(findings, folder, interventions),
         "film": sections.film_section(film, picture_uri(folder / "real.png"), spec),
+        "tour": tour_section(folder / "tour"),
         "neighbours": neighbours_section(found, spec) if found is not None and isinstance(spec, ImageSpec) else "",
         "curves": sections.curves(curves),
         "commands": sections.commands(shell_path(folder), spec),

@@ -14,6 +14,7 @@ from organza.report.timeline import human
 
 WIDTH = 150
 """Of the table where there is no terminal."""
+DIRECTIONS = {True: "higher", False: "lower", None: "at floor"}
 
 
 def show(records: Sequence[Record], meanings: dict[str, str]) -> None:
@@ -46,7 +47,7 @@ def table(records: Sequence[Record], meanings: dict[str, str]) -> Table:
             number(one.standard_error),
             number(one.floor) if one.n_floor == one.n_fake else f"{number(one.floor)} (N {one.n_floor:,})",
             f"{one.n_fake:,}" if one.n_fake == one.n_real else f"{one.n_fake:,} / {one.n_real:,}",
-            "higher" if one.higher_is_better else "lower",
+            DIRECTIONS[one.higher_is_better],
             meanings[one.measure],
         )
     return found
@@ -74,15 +75,31 @@ def remarks(records: Sequence[Record]) -> list[str]:
     return lines
 
 
-def ranking(name: str, records: Sequence[Record]) -> Table:
-    """Runs by one score, the best first."""
-    best_first = sorted(records, key=lambda one: one.value, reverse=records[0].higher_is_better)
-    direction = "higher" if records[0].higher_is_better else "lower"
-    found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title=f"{name}: {direction} is better")
-    found.title_justify = "left"
-    for title in ("", "run", "checkpoint", "value", "±", "floor"):
-        found.add_column(title, justify="left" if title in ("", "run") else "right", overflow="fold")
-    for place, one in enumerate(best_first, start=1):
-        values = (number(one.value), number(one.standard_error), number(one.floor))
-        found.add_row(str(place), Path(one.target).name, one.checkpoint, *values)
+def overview(groups: dict[str, list[Record]]) -> Table:
+    """A line per score and a column per run, each value with its place; `groups` as `comparable` returns them."""
+    found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    found.add_column("score", overflow="fold")
+    found.add_column("better")
+    for one in next(iter(groups.values())):
+        name = Path(one.target).name + (f"\n{one.checkpoint}" if one.checkpoint else "")
+        found.add_column(name, justify="right", overflow="fold")
+    found.add_column("floor", justify="right")
+    for name, records in groups.items():
+        cells = [f"{value(one)}{place(one, records)}" for one in records]
+        found.add_row(name, DIRECTIONS[records[0].higher_is_better], *cells, number(records[0].floor))
     return found
+
+
+def value(one: Record) -> str:
+    """With its standard error, if it has one."""
+    error = one.standard_error
+    return number(one.value) + (f" ± {number(error)}" if error is not None else "")
+
+
+def place(one: Record, records: Sequence[Record]) -> str:
+    """Its place among the records; empty for scores that only their floor can judge."""
+    up = one.higher_is_better
+    if up is None or not math.isfinite(one.value):
+        return ""
+    better = sum(other.value > one.value if up else other.value < one.value for other in records)
+    return f"  #{better + 1}"

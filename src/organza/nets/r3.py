@@ -1,0 +1,263 @@
+"""The networks of R3GAN: plain residual stacks without norms, in two ways of keeping activations at unit size.
+
+`fixup` is the paper's: each block starts as the identity, its other weights are drawn smaller the deeper the network
+is. `magnitude` keeps weights and activations at unit magnitude by construction, so that steps can be far larger; its
+weights are put back to unit length after each update (`renormalise`).
+
+Source: Huang, Gokaslan, Kuleshov, Tompkin 2024, R3GAN (arXiv:2501.05441); Zhang, Dauphin, Ma 2019, Fixup
+(arXiv:1901.09321); Karras et al. 2024, EDM2 (arXiv:2312.02696), section 2 and appendix B.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, linear, pad, pixel_shuffle, pixel_unshuffle
+
+from organza.data.spec import ImageSpec
+from organza.nets.layers import Float32
+from organza.nets.resample import Downsample, Upsample
+from organza.nets.small_conv import Crop
+
+Layers = Literal["fixup", "magnitude"]
+Resize = Literal["smooth", "box"]
+SLOPE = 0.2
+GAIN = math.sqrt(2 / (1 + SLOPE**2))
+"""Of leaky ReLU: keeps the mean square of a normal input."""
+TAPS = (1.0, 2.0, 1.0)
+
+
+@final
+class Unit(nn.Module):
+    """A convolution or dense layer whose weight has unit length per output, so that it keeps the mean square.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        kernel: Side of the kernel; 0: a dense layer.
+        groups: As in `nn.Conv2d`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 0, *, groups: int = 1) -> None:
+        super().__init__()
+        self.kernel, self.groups = kernel, groups
+        shape = (outputs, inputs // groups, kernel, kernel) if kernel else (outputs, inputs)
+        self.weight = nn.Parameter(unit(torch.randn(shape)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, ...) to (N, outputs, ...)."""
+        weight = unit(self.weight)
+        return conv2d(x, weight, padding=self.kernel // 2, groups=self.groups) if self.kernel else linear(x, weight)
+
+
+def unit(weight: Tensor) -> Tensor:
+    """Each output's weights divided by their length."""
+    return nn.functional.normalize(weight.flatten(1), dim=1, eps=1e-8).view_as(weight)
+
+
+@torch.no_grad()
+def renormalise(network: nn.Module) -> None:
+    """Put the weights of all `Unit` layers back to unit length, in place (EDM2, appendix B.1: forced normalisation)."""
+    for module in network.modules():
+        if isinstance(module, Unit):
+            module.weight.copy_(unit(module.weight))
+
+
+def layer(kind: Layers, inputs: int, outputs: int, kernel: int = 0, *, groups: int = 1, gain: float = 1.0) -> nn.Module:
+    """A layer without bias: `Unit`, or a plain one drawn from N(0, gain^2 / fan-in)."""
+    if kind == "magnitude":
+        return Unit(inputs, outputs, kernel, groups=groups)
+    plain = (
+        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
+        if kernel
+        else nn.Linear(inputs, outputs, bias=False)
+    )
+    nn.init.normal_(plain.weight, std=gain / math.sqrt(plain.weight[0].numel()))
+    return plain
+
+
+@final
+class Act(nn.Module):
+    """Adds a bias per channel, then leaky ReLU; with the gain that keeps the mean square where magnitudes are kept."""
+
+    def __init__(self, kind: Layers, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.gain = GAIN if kind == "magnitude" else 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        return leaky_relu(x + self.bias, SLOPE) * self.gain
+
+
+@final
+class Block(nn.Module):
+    """x + a 1x1 convolution to more channels, a grouped 3x3 one and a 1x1 one back; starts as the identity.
+
+    Args:
+        kind: How magnitudes are kept.
+        channels: In and out.
+        expansion: Hidden channels for each channel.
+        group: Channels per group of the 3x3 convolution; 0: dense.
+        depth: Residual blocks of the whole network, for the scale of the weights.
+    """
+
+    def __init__(self, kind: Layers, channels: int, *, expansion: float, group: int, depth: int) -> None:
+        super().__init__()
+        hidden = max(1, round(channels * expansion))
+        groups = hidden // group if group and hidden % group == 0 else 1
+        gain = GAIN * depth**-0.25
+        last = layer(kind, hidden, channels, 1)
+        if isinstance(last, nn.Conv2d):
+            nn.init.zeros_(last.weight)
+        self.body = nn.Sequential(
+            layer(kind, channels, hidden, 1, gain=gain),
+            Act(kind, hidden),
+            layer(kind, hidden, hidden, 3, groups=groups, gain=gain),
+            Act(kind, hidden),
+            last,
+        )
+        self.share = nn.Parameter(torch.zeros(channels, 1, 1)) if kind == "magnitude" else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        if self.share is None:
+            return x + self.body(x)
+        share = self.share.tanh()
+        return (x + share * self.body(x)) * torch.rsqrt(1 + share.square())
+
+
+@final
+class Resized(nn.Module):
+    """Halves or doubles height and width: `smooth` by the taps 1 2 1, `box` by 2 x 2 averages and repetition."""
+
+    def __init__(self, how: Resize, *, up: bool) -> None:
+        super().__init__()
+        self.up = up
+        self.smooth = (Upsample(TAPS) if up else Downsample(TAPS)) if how == "smooth" else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, 2 H, 2 W) or (N, C, H / 2, W / 2)."""
+        if self.smooth is not None:
+            return self.smooth(x)
+        return interpolate(x, scale_factor=2, mode="nearest") if self.up else avg_pool2d(x, 2)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How both networks are built: stages of residual blocks, one per size of the maps."""
+
+    data: ImageSpec
+    width: int
+    """Channels of the largest map, doubled towards smaller ones."""
+    widest: int
+    """At most so many channels."""
+    blocks: int
+    """Per stage."""
+    expansion: float
+    """Hidden channels of a block for each of its channels."""
+    group: int
+    """Channels per group of the 3x3 convolutions; 0: dense."""
+    base: int
+    """The shorter side of the smallest map is at most this."""
+    patch: int
+    """Pixels that the largest map folds into its channels, in each direction."""
+    kind: Layers
+    resize: Resize
+
+    @cached_property
+    def channels(self) -> list[int]:
+        """Of each stage, from the smallest map to the largest."""
+        side, stages = -(-min(self.data.height, self.data.width) // self.patch), 1
+        while side > self.base:
+            side, stages = -(-side // 2), stages + 1
+        return [min(self.width * 2 ** (stages - 1 - stage), self.widest) for stage in range(stages)]
+
+    @property
+    def smallest(self) -> tuple[int, int]:
+        """Height and width of the smallest map."""
+        scale = self.patch * 2 ** (len(self.channels) - 1)
+        return -(-self.data.height // scale), -(-self.data.width // scale)
+
+    @property
+    def surplus(self) -> tuple[int, int]:
+        """Rows and columns by which the networks' images are larger than the data's, since sizes are doubled."""
+        scale = self.patch * 2 ** (len(self.channels) - 1)
+        return -self.data.height % scale, -self.data.width % scale
+
+    def stage(self, channels: int) -> list[nn.Module]:
+        """The blocks of one stage."""
+        depth = self.blocks * len(self.channels)
+        return [
+            Block(self.kind, channels, expansion=self.expansion, group=self.group, depth=depth)
+            for _ in range(self.blocks)
+        ]
+
+    def widened(self, before: int, after: int) -> list[nn.Module]:
+        """A 1x1 convolution where the number of channels changes."""
+        return [layer(self.kind, before, after, 1)] if before != after else []
+
+
+@final
+class R3Generator(nn.Module):
+    """Latents (N, latent), and labels (N,) if there are classes, to images (N, C, H, W), unbounded."""
+
+    def __init__(self, plan: Plan, *, latent: int, num_classes: int) -> None:
+        super().__init__()
+        first = plan.channels[0]
+        self.embed = nn.Embedding(num_classes, latent) if num_classes else None
+        self.start = layer(plan.kind, latent * (2 if num_classes else 1), first)
+        self.basis = nn.Parameter(torch.randn(first, *plan.smallest))
+        layers = plan.stage(first)
+        for before, after in pairwise(plan.channels):
+            layers += [*plan.widened(before, after), Resized(plan.resize, up=True), *plan.stage(after)]
+        self.body = nn.Sequential(*layers)
+        self.last = layer(plan.kind, plan.channels[-1], plan.data.channels * plan.patch**2, 1)
+        self.gain = nn.Parameter(torch.ones(())) if plan.kind == "magnitude" else None
+        self.patch, self.crop = plan.patch, Crop(plan.data.height, plan.data.width)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Images from latents."""
+        if self.embed is not None and label is not None:
+            latent = torch.cat([latent, self.embed(label)], dim=1)
+        x = self.start(latent)[:, :, None, None] * self.basis
+        x = self.last(self.body(x.contiguous(memory_format=torch.channels_last)))
+        x = pixel_shuffle(x, self.patch) if self.patch > 1 else x
+        return self.crop(x if self.gain is None else x * self.gain)
+
+
+@final
+class R3Critic(nn.Module):
+    """Images (N, C, H, W), and labels (N,) if there are classes, to scores (N,): the generator's mirror image."""
+
+    def __init__(self, plan: Plan, *, num_classes: int) -> None:
+        super().__init__()
+        channels = plan.channels[::-1]
+        layers = [layer(plan.kind, plan.data.channels * plan.patch**2, channels[0], 1), *plan.stage(channels[0])]
+        for before, after in pairwise(channels):
+            layers += [Resized(plan.resize, up=False), *plan.widened(before, after), *plan.stage(after)]
+        self.body = nn.Sequential(*layers)
+        last, (rows, columns) = channels[-1], plan.smallest
+        self.basis = nn.Parameter(torch.randn(last, rows, columns) / math.sqrt(rows * columns))
+        self.head = Float32(layer(plan.kind, last, last if num_classes else 1))
+        self.embed = nn.Embedding(num_classes, last) if num_classes else None
+        self.gain = nn.Parameter(torch.ones(())) if plan.kind == "magnitude" else None
+        self.patch, self.surplus = plan.patch, plan.surplus
+
+    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Scores of images."""
+        rows, columns = self.surplus
+        x = pad(image, (0, columns, 0, rows), mode="replicate") if rows or columns else image
+        x = self.body(pixel_unshuffle(x, self.patch) if self.patch > 1 else x)
+        features = self.head((x * self.basis).sum((2, 3)))
+        if self.embed is not None and label is not None:
+            features = features * self.embed(label) / math.sqrt(features.shape[1])
+        score = features.sum(1)
+        return score if self.gain is None else score * self.gain

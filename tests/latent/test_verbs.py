@@ -1,0 +1,148 @@
+"""The verbs that explore a generator, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from organza.checkpoint import digest
+from organza.cli.__main__ import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def styled(make_run: Callable[[str], Path]) -> str:
+    return str(make_run("stylegan2"))
+
+
+@pytest.fixture
+def plain(make_run: Callable[[str], Path]) -> str:
+    return str(make_run("dcgan"))
+
+
+def frames(path: Path) -> int:
+    with Image.open(path) as film:
+        return getattr(film, "n_frames", 1)
+
+
+def test_a_walk_is_a_film_or_a_strip(styled: str, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "walk.gif"
+    assert main(["interpolate", styled, "--out", str(out), "--seeds", "0", "5", "--frames", "4", "--count", "2"]) == 0
+    assert frames(out) == 8
+    assert "8 frames" in capsys.readouterr().out
+    out = tmp_path / "walk.png"
+    assert main(["interpolate", styled, "--out", str(out), "--space", "z", "--no-loop", "--frames", "2"]) == 0
+    with Image.open(out) as strip:
+        assert strip.width == 7 * 66 + 2
+    assert main(["interpolate", styled, "--out", str(out), "--label", "0", "--to-label", "bar", "--frames", "3"]) == 0
+
+
+def test_directions_are_kept_shown_and_walked_along(styled: str, tmp_path: Path, capsys: Capture) -> None:
+    assert main(["directions", styled, "--method", "pca", "--count", "2", "--samples", "100"]) == 0
+    folder = Path(styled) / "directions"
+    assert {path.name for path in folder.iterdir()} >= {"pca.safetensors", "pca.json", "pca.png"}
+    assert load_file(folder / "pca.safetensors")["vectors"].shape == (2, 8)
+    assert json.loads((folder / "pca.json").read_text())["space"] == "w"
+    out = tmp_path / "along.gif"
+    assert main(["interpolate", styled, "--direction", "pca:1", "--frames", "6", "--out", str(out)]) == 0
+    assert frames(out) == 6
+    assert main(["interpolate", styled, "--direction", "age", "--out", str(out)]) == 2
+    assert "there: pca" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("show", ["truncation", "styles", "classes"])
+def test_sheets_have_a_row_for_each_sample(show: str, styled: str, tmp_path: Path) -> None:
+    out = tmp_path / "sheet.png"
+    common = ["--out", str(out), "--count", "2", "--columns", "3", "--label", "0", "--to-label", "1"]
+    assert main(["explore", styled, show, *common]) == 0
+    with Image.open(out) as sheet:
+        assert sheet.height == 2 + 66 * (3 if show == "styles" else 2)
+
+
+def test_projecting_writes_a_picture_a_point_and_numbers_and_keeps_the_checkpoint(
+    styled: str, tmp_path: Path, capsys: Capture
+) -> None:
+    weights = sorted(Path(styled).glob("checkpoints/*/players.safetensors"))
+    before = [digest(path) for path in weights]
+    colour = np.random.default_rng(0).integers(256, size=(40, 20, 3), dtype=np.uint8)
+    Image.fromarray(colour).save(tmp_path / "mine.png")
+    few = ["--steps", "3", "--starts", "1", "--among", "4", "--tune", "2", "--out", str(tmp_path / "found")]
+    assert main(["project", styled, str(tmp_path / "mine.png"), *few]) == 0
+    printed = capsys.readouterr().out
+    assert "mine.png: 20x40 brought to 16x16" in printed
+    assert re.search(r"pixel error 0\.\d+ .*, tuned 0\.\d+ .*nearest of 4 random samples 0\.\d+", printed)
+    folder = tmp_path / "found"
+    names = {"mine.png", "mine.json", "mine.safetensors", "mine.tuned.safetensors"}
+    assert {path.name for path in folder.iterdir()} == names
+    told = json.loads((folder / "mine.json").read_text())
+    assert told["tuned_rms"] < told["rms"] <= told["random_rms"] + 1e-3
+    with Image.open(folder / "mine.png") as sheet:
+        assert sheet.width == 4 * (112 + 2) + 2
+    assert [digest(path) for path in weights] == before
+    point, out = str(folder / "mine.safetensors"), str(tmp_path / "back.png")
+    tuned = ["--tuned", str(folder / "mine.tuned.safetensors"), "--frames", "2", "--no-loop"]
+    assert main(["interpolate", styled, "--points", point, point, "--out", out, *tuned]) == 0
+    with Image.open(out) as strip, Image.open(folder / "mine.png") as sheet:
+        made = np.asarray(strip)[2:66:4, 2:66:4]
+        np.testing.assert_array_equal(made, np.asarray(sheet)[2:114:7, 2 + 2 * 114 : 2 * 114 + 114 : 7])
+
+
+def test_the_python_of_the_docs_runs(styled: str, capsys: Capture) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "latent.md").read_text()
+    code = text.partition("```python\n")[2].partition("```")[0].replace("runs/0001-stylegan2-mnist", styled)
+    exec(compile(code, "latent.md", "exec"), {})
+    assert all(float(number) > 0 for number in capsys.readouterr().out.split())
+
+
+MISTAKES = [
+    (["interpolate", "{plain}", "--space", "w"], 2, "has no W"),
+    (["interpolate", "{plain}", "--out", "x.avi"], 2, "cannot write .avi"),
+    (["interpolate", "{plain}", "--to-label", "1"], 2, "needs --label"),
+    (["interpolate", "{plain}", "--seeds", "3"], 2, "at least 2 stops"),
+    (["interpolate", "{plain}", "--points", "none.safetensors"], 1, "cannot read points"),
+    (["explore", "{plain}", "styles"], 2, "mixing styles needs W"),
+    (["explore", "{plain}", "classes"], 2, "give both"),
+    (["explore", "{plain}", "--label", "cat"], 2, "no class 'cat'"),
+    (["project", "{plain}", "nowhere.png"], 1, "cannot read nowhere.png"),
+    (["project", "{plain}", "a/x.png", "b/x.png"], 2, "names differ"),
+    (["directions", "{plain}", "--layers", "0", "1"], 2, "layers can be chosen in W alone"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), MISTAKES)
+def test_a_mistake_is_one_clear_message(
+    arguments: list[str], code: int, message: str, plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main([argument.format(plain=plain) for argument in arguments]) == code
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+OPTIONS = {
+    "interpolate": "run out seeds points count label to-label direction reach space curve frames loop fps truncation "
+    "tuned checkpoint mark device",
+    "explore": "run show out count columns seed values crossover label to-label truncation checkpoint mark device",
+    "directions": "run method count name space layers samples seed label reach columns checkpoint mark device",
+    "project": "run images space steps starts among rate label tune tune-rate locality seed out checkpoint mark device",
+}
+
+
+@pytest.mark.parametrize("verb", OPTIONS)
+def test_the_options_of_a_verb_are_these_and_no_others(verb: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    found = set(re.findall(r"(?<![-\w])--([a-z][a-z-]*)", capsys.readouterr().out))
+    named = {name for name in OPTIONS[verb].split() if name not in ("run", "images", "show")}
+    flags = {f"no-{name}" for name in ("loop", "mark") if name in named}
+    mentioned = {"help", "best-by", "direction", "label", "to-label", "out"}
+    assert named | flags <= found <= named | flags | mentioned
