@@ -349,7 +349,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def truncate_rows(folder: Path, samples: int) -> None:
-    """Drop rows, sample grids and pictures of findings from after a checkpoint that a run goes on from."""
+    """Drop the rows of metrics.jsonl and the sample grids from after a checkpoint that a run goes on from."""
     path = folder / "metrics.jsonl"
     try:
         if path.exists():
@@ -357,9 +357,8 @@ def truncate_rows(folder: Path, samples: int) -> None:
             aside = path.with_suffix(".tmp")
             aside.write_text("".join(json.dumps(row) + "\n" for row in rows if row.get("samples", 0) <= samples))
             os.replace(aside, path)
-        for picture in [*folder.glob("samples/*.png"), *folder.glob("findings/*.png")]:
-            seen = picture.stem.rpartition("-")[2]
-            if seen.isdigit() and int(seen) > samples:
+        for picture in (folder / "samples").glob("*.png"):
+            if picture.stem.isdigit() and int(picture.stem) > samples:
                 picture.unlink()
     except OSError as error:
         raise StorageError(

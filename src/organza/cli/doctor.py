@@ -68,7 +68,7 @@ def show(folder: str) -> int:
             print(
                 f"  measured {evidence.name}: {evidence.value:.4g} (limit {evidence.threshold:.4g}; {evidence.healthy})"
             )
-        if picture := newest_exhibit(run.folder, finding.name):
+        if picture := newest_exhibit(run.folder, finding):
             print(f"  look at  {picture}")
         print(f"  why      {finding.why}")
         print(f"  try      {finding.change.words()}")

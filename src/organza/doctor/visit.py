@@ -39,9 +39,10 @@ def exhibit_path(folder: Path, illness: str, samples: int) -> Path:
     return folder / "findings" / f"{illness}-{samples:09d}.png"
 
 
-def newest_exhibit(folder: Path, illness: str) -> Path | None:
-    """The picture of the last time that an illness was found, if there is one."""
-    return max((folder / "findings").glob(f"{illness}-*.png"), default=None)
+def newest_exhibit(folder: Path, finding: Finding) -> Path | None:
+    """The picture of the last time that this was found, if there is one; later ones belong to a course given up."""
+    pictures = (folder / "findings").glob(f"{finding.name}-*.png")
+    return max((path for path in pictures if path <= exhibit_path(folder, finding.name, finding.until)), default=None)
 
 
 def cure(finding: Finding, run: Run) -> str:

@@ -69,7 +69,8 @@ class Recorder:
             self.flush(self.newest)
         elif self.noted and self.last_row:
             same = {key: self.last_row[key] for key in ("samples", "step", "epoch", "time_s", "progress")}
-            self.write(same | self.noted)
+            row, self.noted = same | self.noted, {}
+            self.write(row)
 
     def flush(self, report: Report) -> None:
         """Write one row."""

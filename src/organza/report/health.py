@@ -29,7 +29,7 @@ def health_section(
     if not findings and not interventions:
         return ""
     entries = "".join(treated(intervention) for intervention in interventions) + "".join(
-        entry(finding, command, newest_exhibit(folder, finding.name)) for finding, command in findings
+        entry(finding, command, newest_exhibit(folder, finding)) for finding, command in findings
     )
     return (
         '<section aria-labelledby="health-title"><h2 id="health-title">What the doctor found</h2>'
