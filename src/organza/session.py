@@ -344,7 +344,7 @@ def carry_out(
 
 def is_finished(run: Run, clock: Clock, budget: Budget, settings: RunSettings) -> bool:
     """Whether the budget is used up, or the run was stopped early for good, and its report is written."""
-    stopped = str(next(reversed(run.rows()), {}).get("stopped"))
+    stopped = next((row["stopped"] for row in reversed(run.rows()) if "stopped" in row), None)
     is_over = max(clock.progress, budget.progress(clock.samples, 0)) >= 1
     is_over = is_over or stopped == verdict(settings.best_by, settings.patience)
     return is_over and (run.folder / "report.html").exists()
