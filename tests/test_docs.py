@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import organza
+from organza.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,6 +24,12 @@ def test_the_recipe_of_the_docs_trains(tmp_path: Path) -> None:
     (tmp_path / "points.py").write_text(snippet("docs/recipes.md"))
     run = organza.train(f"{tmp_path / 'points.py'}", data="ring8", samples=128, run=tmp_path / "run")
     assert run.generate(5).shape == (5, 2)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_family_has_its_place_in_the_docs(name: str) -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / "docs/recipes.md").read_text(), re.MULTILINE)
+    assert name in [family for heading in headings for family in heading.split(", ")]
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,10 @@ class Recipe(ABC):
         """Refuse data that the family cannot learn from: of another kind, or without the labels that it needs."""
         if not isinstance(data, self.accepts):
             kinds = " or ".join(kind.key for kind in self.accepts)
-            raise DataError(f"{type(self).__name__} makes {kinds} data, but this source holds {data.key} data")
+            raise DataError(
+                f"{type(self).__name__} makes {kinds} data, but this source holds {data.key} data: name another with "
+                "--data, or take a family that makes either: organza train dcgan"
+            )
         if self.needs_labels and data.num_classes < 2:
             found = "one class only" if data.num_classes else "no labels"
             raise DataError(
@@ -94,7 +97,7 @@ def known_classes(data: Spec, conditional: Conditional) -> int:
     if conditional == "yes" and data.num_classes < 2:
         raise DataError(
             f"conditional yes needs labels of two classes or more, and this data has {data.num_classes}: put "
-            "images into one folder per class"
+            "images into one folder per class and leave out --no-labels, or take --conditional auto"
         )
     return 0 if conditional == "no" or data.num_classes < 2 else data.num_classes
 
@@ -107,6 +110,8 @@ class Found:
     name: str
     """What to look up: a built-in name, an import path or a file."""
     preset: str | None
+    why: tuple[str, ...] = ()
+    """Why it was chosen, if organza chose it: one phrase each."""
 
 
 def find(name: str, **fields: Any) -> Found:
@@ -167,10 +172,11 @@ def with_fields(recipe: Recipe, fields: dict[str, Any]) -> Recipe:
 
 def load(base: str, name: str) -> tuple[ModuleType, type[Recipe]]:
     """The module and the recipe class behind a name."""
+    from organza.auto import Auto
     from organza.recipes import RECIPES
 
-    if base in RECIPES:
-        recipe_class = RECIPES[base]
+    if base in (known := {"auto": Auto} | RECIPES):
+        recipe_class = known[base]
         return sys.modules[recipe_class.__module__], recipe_class
     if base.endswith(".py"):
         module = import_file(Path(base))

@@ -6,6 +6,7 @@ metrics.jsonl    one row per `log_every` samples
 samples/         grids from fixed latents, named after the samples seen
 real.png         real samples in the same layout
 tour/            what single codes of the latent do, for families that have such codes
+directions/      what organza directions found, by name; projections/: the latents of images of the user's own
 checkpoints/     see checkpoint.py
 report.html      the page that explains it all
 track.json       what trackers call the run and how far they were told; tensorboard/, wandb/: their files
@@ -49,7 +50,7 @@ except ImportError:  # Windows
 
 FORMAT = 1
 CHANGEABLE = (
-    *("name", "preset", "run", "pause_at", "keep", "device", "devices", "micro_batch"),
+    *("name", "preset", "why", "run", "pause_at", "keep", "device", "devices", "micro_batch"),
     *("checkpoint_every", "sample_every", "log_every", "offline", "workers", "cache"),
     *("doctor", "doctor_every", "doctor_share", "track", "webhook", "evaluate_every", "patience"),
 )
@@ -77,13 +78,20 @@ class Run:
         return shlex.quote(str(self.folder))
 
     @property
+    def found(self) -> Found:
+        """The recipe that the run was started with, and where it is found again."""
+        saved = self.config["recipe"]
+        file = str(self.folder / "recipe.py")
+        name = file if saved["name"].endswith(".py") else saved["name"].partition(":")[0]
+        recipe = find(name if name in RECIPES else f"{name}:{saved['class']}").recipe
+        name = file if name == file else saved["name"]
+        return Found(with_fields(recipe, saved["fields"]), name, saved["preset"], tuple(saved.get("why", ())))
+
+    @property
     def recipe(self) -> Recipe:
         """The recipe with the fields it was started with, and those that a treatment has changed since."""
-        saved = self.config["recipe"]
-        name = str(self.folder / "recipe.py") if saved["name"].endswith(".py") else saved["name"].partition(":")[0]
-        found = find(name if name in RECIPES else f"{name}:{saved['class']}")
         changes = [intervention["fields"] for intervention in self.interventions]
-        return with_fields(found.recipe, dict(ChainMap(*reversed(changes), saved["fields"])))
+        return with_fields(self.found.recipe, dict(ChainMap(*reversed(changes))))
 
     @property
     def interventions(self) -> list[dict[str, Any]]:
@@ -256,6 +264,7 @@ def describe(
             "class": type(recipe).__name__,
             "file_sha256": checkpoint.digest(Path(found.name)) if is_file else None,
             "fields": asdict(recipe),
+            "why": found.why,
         },
         "data": {"source": absolute(data), "count": count, "options": asdict(options)},
         "spec": {"kind": spec.key, **asdict(spec)},

@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch.nn import BatchNorm1d, BatchNorm2d
 
 from organza import __version__, checkpoint, devices, distributed
+from organza.auto import Auto
 from organza.data import DataOptions, open_source
 from organza.data.pictures import CHANNELS
 from organza.data.source import Source
@@ -86,6 +88,7 @@ def start(
         device = prepare(settings)
         source = open_data(data, options)
         check_measure(settings.best_by, source)
+        found, source, options = decided(found, data, source, settings, options, device=device)
         try:
             game = build(found.recipe, source, settings, weights=weights)
         except CheckpointError:
@@ -168,10 +171,8 @@ def finetune(
     options, spec = options or old.data_options, old.spec
     if isinstance(spec, ImageSpec) and options.size is None:
         options = replace(options, resize=f"{spec.width}x{spec.height}")
-    saved = old.config["recipe"]
-    name = str(old.folder / "recipe.py") if saved["name"].endswith(".py") else saved["name"]
     return start(
-        Found(old.recipe, name, saved["preset"]),
+        replace(old.found, recipe=old.recipe),
         data=data or old.config["data"]["source"],
         settings=settings or RunSettings(),
         options=options,
@@ -199,9 +200,44 @@ def open_data(data: str, options: DataOptions) -> Source:
     return source
 
 
+def decided(
+    found: Found, data: str, source: Source, settings: RunSettings, options: DataOptions, *, device: str
+) -> tuple[Found, Source, DataOptions]:
+    """What was given, or what `auto` chooses; where the folder holds a run, that run's own."""
+    if not isinstance(found.recipe, Auto):
+        return found, source, options
+    auto, old = found.recipe, None
+    if settings.run and (settings.run / "run.json").exists():
+        old = open_run(settings.run)
+    clusters = old.data_options.clusters if old else auto.groups(source.spec, count=len(source))
+    if clusters and not options.clusters:
+        options = replace(options, clusters=clusters)
+        source = open_data(data, options)
+    if old:
+        return old.found, source, options
+    found = auto.choose(source.spec, count=len(source), device=device, minutes=settings.minutes)
+    for reason in found.why if distributed.is_main() else ():
+        say(f"auto: {reason}")
+    return found, source, options
+
+
+def foresee(found: Found, data: str, settings: RunSettings, options: DataOptions) -> tuple[Found, DataOptions]:
+    """What `start` would train, and how it would read the data, which is opened only where that decides it."""
+    if not isinstance(found.recipe, Auto):
+        return found, options
+    source, device = open_source(data, options), devices.choose(settings.device)
+    found, _, options = decided(found, data, source, settings, options, device=device)
+    return found, options
+
+
 def build(recipe: Recipe, source: Source, settings: RunSettings, *, weights: Path | None) -> Game:
     """The game for this data with its initial weights, or those of a checkpoint that was found whole."""
     recipe.check(source.spec)
+    if len(source) < 2:
+        raise DataError(
+            f"{source.name} holds a single sample, and a GAN needs two at least and hundreds to learn anything: give "
+            "more, or leave out --limit"
+        )
     if recipe.batch > len(source):
         raise UsageError(
             f"a batch of {recipe.batch:,} is larger than the data set ({source.name}: {len(source):,} samples); set "
@@ -213,9 +249,23 @@ def build(recipe: Recipe, source: Source, settings: RunSettings, *, weights: Pat
         )
     torch.manual_seed(settings.seed)
     game = recipe.build(source.spec)
+    refuse_single_samples(game, recipe.batch // distributed.world(), settings.micro_batch)
     if weights is not None:
         checkpoint.load_players(weights, game, is_checked=True)
     return game
+
+
+def refuse_single_samples(game: Game, count: int, micro_batch: int | None) -> None:
+    """Raise if batch norm would see a single sample in a pass; the trainer splits `count` samples evenly."""
+    smallest = count // -(-count // (micro_batch or count))
+    has_batch_norm = any(
+        isinstance(part, BatchNorm1d | BatchNorm2d) for whole in game.modules() for part in whole.modules()
+    )
+    if smallest < 2 and has_batch_norm:
+        raise UsageError(
+            "batch norm needs two samples or more in each pass, and here a pass has a single one: set --micro-batch, "
+            "and --batch for each process, to 2 or more, or take a norm of another kind"
+        )
 
 
 def refuse_other_data(origin: Run, spec: Spec) -> None:

@@ -10,7 +10,7 @@ from organza.errors import UsageError
 
 DoctorMode = Literal["off", "warn", "stop", "treat"]
 TrackerName = Literal["tensorboard", "wandb", "trackio", "mlflow"]
-DEFAULT_RECIPE = "dcgan"
+DEFAULT_RECIPE = "auto"
 DEFAULT_MINUTES = 1.75
 """Budget of plain `organza train`: with start-up and the report it ends within two minutes."""
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_worlds import LEARNING
 from torch import Tensor, nn
 
 import organza
@@ -60,7 +61,27 @@ BATCH_STATISTICS_OFF = {
 PHASES = (0.0, 0.5, 0.9)
 """Shares of the budget at which every turn is taken: networks that grow have other parts at each."""
 
+MOMENTS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "in a fade": {"fade": 1.0},
+    "between penalties": {"penalty_every": 4},
+    "between path lengths": {"path_every": 4},
+    "in a changing augmentation": {"augment": ("flip", "cutout")},
+    "in an adapting augmentation": {"augment": ("flip", "cutout"), "augment_target": 0.01, "generator_lr": 1e-4},
+}
+"""Where a run is interrupted: fields that put something on the way at that moment, of families that have them all."""
+
 sweep = pytest.mark.parametrize(("name", "world"), CASES)
+stops = pytest.mark.parametrize(
+    ("name", "world", "moment"),
+    [
+        pytest.param(*case.values, moment, id=f"{case.id}-{moment}")
+        for case in CASES
+        for moment, fields in MOMENTS.items()
+        if all(hasattr(RECIPES[case.values[0]], field) for field in fields)
+        and not ("augment" in fields and isinstance(case.values[1].spec, VectorSpec))
+    ],
+)
 
 
 def tiny(name: str, **fields: Any) -> Recipe:
@@ -75,7 +96,7 @@ def build(recipe: Recipe, world: World) -> Game:
     return game
 
 
-def run_for(recipe: Recipe, world: World, samples: int, game: Game, clock: Clock, *, total: int = 96) -> Clock:
+def run_for(recipe: Recipe, world: World, samples: int, game: Game, clock: Clock, *, total: int = 144) -> Clock:
     """Play until `samples`, within a budget of `total`."""
 
     def hook(report: organza.Report) -> organza.Stop | None:
@@ -92,6 +113,18 @@ def run_for(recipe: Recipe, world: World, samples: int, game: Game, clock: Clock
 
 def weights(game: Game) -> dict[str, Tensor]:
     return {key: value.clone() for key, value in checkpoint.player_tensors(game).items()}
+
+
+def state(game: Game) -> dict[str, Tensor]:
+    """All that moves: weights, averages, buffers, extras and the tensors of the optimizers."""
+    tensors = weights(game)
+    for name, module in game.extras.items():
+        tensors |= {f"{name}.{key}": value.clone() for key, value in module.state_dict().items()}
+    for name, player in game.players.items():
+        moments, numbers = checkpoint.optimizer_state(player)
+        tensors |= {f"{name}.optimizer.{key}": value.clone() for key, value in moments.items()}
+        tensors |= {f"{name}.optimizer.{key}": torch.tensor(value) for key, value in numbers["state"].items()}
+    return tensors
 
 
 def assert_identical(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
@@ -137,6 +170,21 @@ def test_samples_have_the_shape_and_range_of_the_data(name: str, world: World) -
         assert 0 <= int(made["label"].min()) <= int(made["label"].max()) < world.spec.num_classes
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 2, 2), (4, 5, 7), (1, 3, 200), (2, 64, 1)], ids=str)
+@pytest.mark.parametrize("name", RECIPES)
+def test_images_of_every_size_and_depth_train_and_are_made(name: str, shape: tuple[int, int, int]) -> None:
+    recipe = tiny(name, batch=4)
+    spec = ImageSpec(channels=shape[0], height=shape[1], width=shape[2], classes=("even", "odd"))
+    samples = {"image": torch.randint(256, (8, *shape), dtype=torch.uint8), "label": torch.arange(8) % 2}
+    world = World("noise", spec, samples)
+    game = build(recipe, world)
+    for progress in PHASES:
+        assert step(game, world.batches(4), Clock(progress=progress), seed=1).failed is None
+    made = game.generate(Request(3))["image"]
+    assert made.shape == (3, *shape)
+    assert torch.isfinite(made).all()
+
+
 @sweep
 def test_micro_batches_give_the_gradient_of_the_batch(name: str, world: World) -> None:
     recipe = tiny(name, **BATCH_STATISTICS_OFF.get(name, {}))
@@ -177,18 +225,30 @@ def test_reused_fakes_save_a_pass_and_change_no_gradient(name: str, world: World
     assert len(passes) == 2
 
 
-@sweep
-def test_an_interrupted_run_equals_an_uninterrupted_one(name: str, world: World, tmp_path: Path) -> None:
-    recipe = tiny(name)
+@stops
+def test_an_interrupted_run_equals_an_uninterrupted_one(name: str, world: World, moment: str, tmp_path: Path) -> None:
+    recipe = tiny(name, **MOMENTS[moment])
     whole = build(recipe, world)
-    run_for(recipe, world, 96, whole, Clock())
+    run_for(recipe, world, 144, whole, Clock())
     first = build(recipe, world)
-    clock = run_for(recipe, world, 48, first, Clock())
-    assert 48 <= clock.samples < 96
+    clock = run_for(recipe, world, 80, first, Clock())
+    assert 80 <= clock.samples < 144
+    assert_is_on_the_way(moment, recipe, first, clock)
     path = checkpoint.save(tmp_path, first, clock)
     second = build(recipe, world)
-    run_for(recipe, world, 96, second, checkpoint.load(path, second))
-    assert_identical(weights(whole), weights(second))
+    run_for(recipe, world, 144, second, checkpoint.load(path, second))
+    assert_identical(state(whole), state(second))
+
+
+def assert_is_on_the_way(moment: str, recipe: Any, game: Game, clock: Clock) -> None:
+    """Whether the run was stopped where the name of the moment says."""
+    if moment == "in a fade":
+        assert 0 < float(game.players["generator"].network.get_buffer("level")) % 1 < 1
+    if moment.startswith("between"):
+        assert clock.step % 4
+    if moment == "in an adapting augmentation":
+        assert 0 < float(game.extras["augment"].get_buffer("strength")) < recipe.augment_share
+        assert float(game.extras["augment"].get_buffer("confidence")) not in (0.0, recipe.augment_target)
 
 
 @sweep
@@ -239,6 +299,10 @@ def test_a_fresh_process_generates_the_same_samples(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script]
     out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
     assert out == [samples.tobytes().hex() for samples in expected]
+
+
+def test_every_family_has_a_world_to_learn() -> None:
+    assert [name for name, *_ in LEARNING] == list(RECIPES)
 
 
 def test_a_file_of_the_users_own_is_a_recipe_too(tmp_path: Path) -> None:

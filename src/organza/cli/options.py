@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, make_dataclass, replace
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
 from organza.data.options import DataOptions
+from organza.errors import UsageError
 from organza.settings import DEFAULT_MINUTES, DEFAULT_RECIPE, RunSettings
 
 if TYPE_CHECKING:
@@ -53,10 +54,32 @@ def parse_with_recipe(
     from organza.recipe import find
 
     found = find(name or DEFAULT_RECIPE)
-    fields = [("recipe", type(found.recipe), found.recipe)]
-    kind = make_dataclass(target.__name__, fields, bases=(target,), frozen=True, kw_only=True)
+    taken = {entry.name for part in (target, RunSettings, DataOptions) for entry in fields(part)}
+    if both := sorted(taken.intersection(entry.name for entry in fields(found.recipe))):
+        raise UsageError(
+            f"{type(found.recipe).__name__} has fields that are options of every run: rename {', '.join(both)}"
+        )
+    if name in (None, "auto"):
+        refuse_family_options(rest, known=taken | {entry.name for entry in fields(found.recipe)}, verb=verb)
+    own = [("recipe", type(found.recipe), found.recipe)]
+    kind = make_dataclass(target.__name__, own, bases=(target,), frozen=True, kw_only=True)
     given: Any = parse(kind, rest, verb=f"{verb} {name or ''}".strip(), description=description)
     settings: RunSettings = given.settings
     if name is None and settings.samples is None and settings.epochs is None and settings.minutes is None:
         settings = replace(settings, minutes=DEFAULT_MINUTES)
     return given, replace(found, recipe=given.recipe), settings
+
+
+def refuse_family_options(args: list[str], *, known: set[str], verb: str) -> None:
+    """Raise if an option belongs to a family that the user must name first."""
+    from organza.recipes import RECIPES
+
+    for option in (arg.partition("=")[0] for arg in args if arg.startswith("--")):
+        field_name = option[2:].replace("-", "_")
+        families = [family for family, kind in RECIPES.items() if field_name in {entry.name for entry in fields(kind)}]
+        if field_name not in known and families:
+            family = "r3gan:fast" if "r3gan" in families else families[0]
+            raise UsageError(
+                f"{option} is an option of families, and without one auto chooses its settings itself; name the "
+                f"family: organza {verb} {family} {option} ... (organza {verb} --dry-run shows what auto takes)"
+            )

@@ -20,6 +20,8 @@ def main(args: list[str]) -> int:
     """Measure and print."""
     given, found, settings = parse_with_recipe(Plan, args, verb="plan", description=DESCRIPTION)
     from organza.planning import estimate
+    from organza.session import foresee
 
-    print(estimate(found.recipe, data=given.data, settings=settings, options=given.options))
+    found, options = foresee(found, given.data, settings, given.options)
+    print(estimate(found.recipe, data=given.data, settings=settings, options=options))
     return 0

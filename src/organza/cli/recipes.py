@@ -21,16 +21,18 @@ class Recipes:
 def main(args: list[str]) -> int:
     """Print the families."""
     given = parse(Recipes, args, verb="recipes", description="List the families and their presets.")
+    from organza.auto import Auto
     from organza.recipes import RECIPES
 
+    known = {"auto": Auto} | RECIPES
     if given.names:
-        print("\n".join(RECIPES))
+        print("\n".join(known))
         return 0
     from rich.console import Console
     from rich.table import Table
 
     table = Table("recipe", "makes", "presets", "what it is")
-    for name, recipe in RECIPES.items():
+    for name, recipe in known.items():
         module = sys.modules[recipe.__module__]
         about = (module.__doc__ or "").strip().splitlines()[0]
         kinds = ", ".join(kind.key + "s" for kind in recipe.accepts)

@@ -12,7 +12,8 @@ from organza.settings import RunSettings
 DESCRIPTION = """Train a GAN on a data source: organza train [RECIPE[:PRESET]] [options]
 
 RECIPE is a family (organza recipes), a file of yours or an import path. Its own options, such as
---batch, are listed by: organza train RECIPE --help. The same command on the same --run goes on with it."""
+--width, are listed by: organza train RECIPE --help. Without one, auto chooses family and settings from the
+data, the machine and the time allowed, and says why. The same command on the same --run goes on with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,10 @@ def main(args: list[str]) -> int:
     """Train, in this process or in several."""
     given, found, settings = parse_with_recipe(Train, args, verb="train", description=DESCRIPTION)
     if given.dry_run:
-        return show(given.data, settings, given.options, found.recipe)
+        from organza.session import foresee
+
+        found, options = foresee(found, given.data, settings, given.options)
+        return show(given.data, settings, options, found.recipe)
     from organza.cli.launch import launch, needs_launch
 
     if needs_launch(settings.devices):

@@ -29,6 +29,9 @@ class DataOptions:
     labels: bool = True
     """Read class labels where the source has them: sub-folders, dataset.json, a label array or file."""
 
+    clusters: int = 0
+    """Without labels: so many groups of similar samples, all of the same size, serve as classes. 0: none."""
+
     split: Literal["train", "test"] = "train"
     """Which part to read, of sources that have both."""
 
@@ -63,6 +66,8 @@ class DataOptions:
             raise UsageError(f"--max-bad is {self.max_bad}; it is a share from 0 to 1, for example --max-bad 0.05.")
         if not 0 <= self.hold_out < 1:
             raise UsageError(f"--hold-out is {self.hold_out}; it is a share from 0 to 1, for example --hold-out 0.1.")
+        if self.clusters < 0 or self.clusters == 1:
+            raise UsageError(f"--clusters is {self.clusters}; it needs 2 or more, for example --clusters 64, or 0.")
         if self.workers < 0:
             raise UsageError(f"--workers is {self.workers}; it needs 0 or more.")
 

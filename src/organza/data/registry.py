@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from organza.data.arrays import open_array
+from organza.data.groups import grouped
 from organza.data.idx import IMAGES, find_images, looks_like_idx, open_fashion, open_idx, open_mnist
 from organza.data.options import DataOptions
 from organza.data.pictures import open_pictures
@@ -40,6 +41,11 @@ def open_source(source: str, options: DataOptions) -> Source:
     Raises:
         DataError: It is none of these, or cannot be read, or does not fit together; the message says what mends it.
     """
+    if options.clusters:
+        bare = replace(options, clusters=0)
+        whole = open_source(source, bare)
+        like = whole if options.split == "train" else open_source(source, replace(bare, split="train"))
+        return grouped(whole, options.clusters, like=like)
     if options.hold_out:
         whole = open_source(source, replace(options, split="train", hold_out=0.0))
         train, test = held_apart(len(whole), options.hold_out)

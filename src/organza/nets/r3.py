@@ -1,8 +1,8 @@
 """The networks of R3GAN: plain residual stacks without norms, in two ways of keeping activations at unit size.
 
-`fixup` is the paper's: each block starts as the identity, its other weights are drawn smaller the deeper the network
-is. `magnitude` keeps weights and activations at unit magnitude by construction, so that steps can be far larger; its
-weights are put back to unit length after each update (`renormalise`).
+`fixup` is the paper's: each block starts as the identity (or near it), its other weights are drawn smaller the deeper
+the network is. `magnitude` keeps weights and activations at unit magnitude by construction, so that steps can be far
+larger; its weights are put back to unit length after each update (`renormalise`).
 
 Source: Huang, Gokaslan, Kuleshov, Tompkin 2024, R3GAN (arXiv:2501.05441); Zhang, Dauphin, Ma 2019, Fixup
 (arXiv:1901.09321); Karras et al. 2024, EDM2 (arXiv:2312.02696), section 2 and appendix B.
@@ -18,7 +18,7 @@ from typing import Literal, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, linear, pad, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, linear, pad
 
 from organza.data.spec import ImageSpec
 from organza.nets.layers import Float32
@@ -27,6 +27,8 @@ from organza.nets.small_conv import Crop
 
 Layers = Literal["fixup", "magnitude"]
 Resize = Literal["smooth", "box"]
+Ends = Literal["basis", "dense"]
+Output = Literal["linear", "tanh"]
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))
 """Of leaky ReLU: keeps the mean square of a normal input."""
@@ -98,7 +100,7 @@ class Act(nn.Module):
 
 @final
 class Block(nn.Module):
-    """x + a 1x1 convolution to more channels, a grouped 3x3 one and a 1x1 one back; starts as the identity.
+    """x + a 1x1 convolution to more channels, a grouped 3x3 one and a 1x1 one back.
 
     Args:
         kind: How magnitudes are kept.
@@ -106,24 +108,22 @@ class Block(nn.Module):
         expansion: Hidden channels for each channel.
         group: Channels per group of the 3x3 convolution; 0: dense.
         depth: Residual blocks of the whole network, for the scale of the weights.
+        share: Gain of the last layer at the start; 0: the block begins as the identity.
     """
 
-    def __init__(self, kind: Layers, channels: int, *, expansion: float, group: int, depth: int) -> None:
+    def __init__(self, kind: Layers, channels: int, *, expansion: float, group: int, depth: int, share: float) -> None:
         super().__init__()
         hidden = max(1, round(channels * expansion))
         groups = hidden // group if group and hidden % group == 0 else 1
         gain = GAIN * depth**-0.25
-        last = layer(kind, hidden, channels, 1)
-        if isinstance(last, nn.Conv2d):
-            nn.init.zeros_(last.weight)
         self.body = nn.Sequential(
             layer(kind, channels, hidden, 1, gain=gain),
             Act(kind, hidden),
             layer(kind, hidden, hidden, 3, groups=groups, gain=gain),
             Act(kind, hidden),
-            last,
+            layer(kind, hidden, channels, 1, gain=share),
         )
-        self.share = nn.Parameter(torch.zeros(channels, 1, 1)) if kind == "magnitude" else None
+        self.share = nn.Parameter(torch.full((channels, 1, 1), share)) if kind == "magnitude" else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
@@ -163,14 +163,21 @@ class Plan:
     """Per stage."""
     expansion: float
     """Hidden channels of a block for each of its channels."""
+    block_gain: float
+    """Of each block's last layer at the start."""
     group: int
     """Channels per group of the 3x3 convolutions; 0: dense."""
     base: int
     """The shorter side of the smallest map is at most this."""
     patch: int
-    """Pixels that the largest map folds into its channels, in each direction."""
+    """Pixels per place of the largest map, in each direction."""
+    overlap: bool
+    """Whether the first and the last convolution see twice as many pixels per place, so that neighbours overlap."""
     kind: Layers
     resize: Resize
+    ends: Ends
+    """The generator's first and the critic's last layer: one learned map per channel, or dense."""
+    output: Output
 
     @cached_property
     def channels(self) -> list[int]:
@@ -196,9 +203,46 @@ class Plan:
         """The blocks of one stage."""
         depth = self.blocks * len(self.channels)
         return [
-            Block(self.kind, channels, expansion=self.expansion, group=self.group, depth=depth)
+            Block(
+                self.kind,
+                channels,
+                expansion=self.expansion,
+                group=self.group,
+                depth=depth,
+                share=self.block_gain,
+            )
             for _ in range(self.blocks)
         ]
+
+    def to_places(self, channels: int) -> nn.Module:
+        """Images (N, C, H, W) to maps (N, channels, H / patch, W / patch)."""
+        images = self.data.channels
+        if not self.overlap:
+            fold = [nn.PixelUnshuffle(self.patch)] if self.patch > 1 else []
+            return nn.Sequential(*fold, layer(self.kind, images * self.patch**2, channels, 1))
+        kernel, beyond = self.reach
+        first = nn.Conv2d(images, channels, kernel, stride=self.patch, padding=beyond, bias=False)
+        nn.init.normal_(first.weight, std=first.weight[0].numel() ** -0.5)
+        return first
+
+    def to_pixels(self, channels: int) -> nn.Module:
+        """The other way round."""
+        images = self.data.channels
+        if not self.overlap:
+            unfold = [nn.PixelShuffle(self.patch)] if self.patch > 1 else []
+            return nn.Sequential(layer(self.kind, channels, images * self.patch**2, 1), *unfold)
+        kernel, beyond = self.reach
+        last = nn.ConvTranspose2d(channels, images, kernel, stride=self.patch, padding=beyond, bias=False)
+        nn.init.normal_(
+            last.weight, std=self.patch / kernel * channels**-0.5
+        )  # (kernel / patch)^2 places meet in a pixel
+        return last
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Pixels that a place sees where neighbours overlap, and how many of them lie beyond its own on each side."""
+        beyond = -(-self.patch // 2)
+        return self.patch + 2 * beyond, beyond
 
     def widened(self, before: int, after: int) -> list[nn.Module]:
         """A 1x1 convolution where the number of channels changes."""
@@ -207,30 +251,33 @@ class Plan:
 
 @final
 class R3Generator(nn.Module):
-    """Latents (N, latent), and labels (N,) if there are classes, to images (N, C, H, W), unbounded."""
+    """Latents (N, latent), and labels (N,) if there are classes, to images (N, C, H, W), unbounded without tanh."""
 
     def __init__(self, plan: Plan, *, latent: int, num_classes: int) -> None:
         super().__init__()
         first = plan.channels[0]
         self.embed = nn.Embedding(num_classes, latent) if num_classes else None
-        self.start = layer(plan.kind, latent * (2 if num_classes else 1), first)
-        self.basis = nn.Parameter(torch.randn(first, *plan.smallest))
+        self.is_dense, self.is_bounded = plan.ends == "dense", plan.output == "tanh"
+        places = math.prod(plan.smallest) if self.is_dense else 1
+        self.start = layer(plan.kind, latent * (2 if num_classes else 1), first * places)
+        self.basis = nn.Parameter((torch.zeros if self.is_dense else torch.randn)(first, *plan.smallest))
         layers = plan.stage(first)
         for before, after in pairwise(plan.channels):
             layers += [*plan.widened(before, after), Resized(plan.resize, up=True), *plan.stage(after)]
         self.body = nn.Sequential(*layers)
-        self.last = layer(plan.kind, plan.channels[-1], plan.data.channels * plan.patch**2, 1)
+        self.last = plan.to_pixels(plan.channels[-1])
         self.gain = nn.Parameter(torch.ones(())) if plan.kind == "magnitude" else None
-        self.patch, self.crop = plan.patch, Crop(plan.data.height, plan.data.width)
+        self.crop = Crop(plan.data.height, plan.data.width)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Images from latents."""
         if self.embed is not None and label is not None:
             latent = torch.cat([latent, self.embed(label)], dim=1)
-        x = self.start(latent)[:, :, None, None] * self.basis
+        x = self.start(latent)
+        x = x.unflatten(1, self.basis.shape) + self.basis if self.is_dense else x[:, :, None, None] * self.basis
         x = self.last(self.body(x.contiguous(memory_format=torch.channels_last)))
-        x = pixel_shuffle(x, self.patch) if self.patch > 1 else x
-        return self.crop(x if self.gain is None else x * self.gain)
+        x = self.crop(x if self.gain is None else x * self.gain)
+        return x.tanh() if self.is_bounded else x
 
 
 @final
@@ -240,24 +287,33 @@ class R3Critic(nn.Module):
     def __init__(self, plan: Plan, *, num_classes: int) -> None:
         super().__init__()
         channels = plan.channels[::-1]
-        layers = [layer(plan.kind, plan.data.channels * plan.patch**2, channels[0], 1), *plan.stage(channels[0])]
+        layers = [plan.to_places(channels[0]), *plan.stage(channels[0])]
         for before, after in pairwise(channels):
             layers += [Resized(plan.resize, up=False), *plan.widened(before, after), *plan.stage(after)]
         self.body = nn.Sequential(*layers)
         last, (rows, columns) = channels[-1], plan.smallest
-        self.basis = nn.Parameter(torch.randn(last, rows, columns) / math.sqrt(rows * columns))
-        self.head = Float32(layer(plan.kind, last, last if num_classes else 1))
+        self.is_dense = plan.ends == "dense"
+        if self.is_dense:
+            last, self.basis = last * rows * columns, None
+        else:
+            self.basis = nn.Parameter(torch.randn(last, rows, columns) / math.sqrt(rows * columns))
+        self.head = Float32(layer(plan.kind, last, last if num_classes and not self.is_dense else 1))
         self.embed = nn.Embedding(num_classes, last) if num_classes else None
+        if self.embed is not None and self.is_dense:
+            nn.init.normal_(self.embed.weight, std=last**-0.5)
         self.gain = nn.Parameter(torch.ones(())) if plan.kind == "magnitude" else None
-        self.patch, self.surplus = plan.patch, plan.surplus
+        self.surplus = plan.surplus
 
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Scores of images."""
         rows, columns = self.surplus
         x = pad(image, (0, columns, 0, rows), mode="replicate") if rows or columns else image
-        x = self.body(pixel_unshuffle(x, self.patch) if self.patch > 1 else x)
-        features = self.head((x * self.basis).sum((2, 3)))
-        if self.embed is not None and label is not None:
-            features = features * self.embed(label) / math.sqrt(features.shape[1])
-        score = features.sum(1)
+        x = self.body(x)
+        features = x.flatten(1) if self.basis is None else (x * self.basis).sum((2, 3))
+        told = None if self.embed is None or label is None else self.embed(label)
+        score = self.head(features)
+        if self.is_dense:
+            score = score.squeeze(1) if told is None else score.squeeze(1) + (features.float() * told).sum(1)
+        else:
+            score = score.sum(1) if told is None else (score * told).sum(1) / math.sqrt(score.shape[1])
         return score if self.gain is None else score * self.gain

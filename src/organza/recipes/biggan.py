@@ -150,13 +150,7 @@ class BigGAN(Recipe):
         return Game(
             players={"generator": generator, "critic": critic},
             turns=[
-                Turn(
-                    "critic",
-                    critic,
-                    critic_loss,
-                    repeats=self.critic_repeats,
-                    after=lambda means: (advance(c), of_late.update(means))[0],
-                ),
+                Turn("critic", critic, critic_loss, repeats=self.critic_repeats, after=after_critic),
                 Turn("generator", generator, generator_loss, after=lambda means: advance(g)),
             ],
             generate=self.sampler(generator, data, num_classes),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
-from organza.errors import UsageError
+from organza.errors import DataError, UsageError
 from organza.game import Batch, Clock, Game, Loss, Player, Shared, Turn, at_once, from_latents
 from organza.losses import OBJECTIVES
 from organza.nets.layers import ACTIVATIONS, Activation, Init, Norm, initialise
@@ -91,6 +91,8 @@ class VanillaGAN(Recipe):
     def build(self, data: Spec) -> Game:
         """Two networks, one turn each."""
         self.check(data)
+        if self.nets == "conv" and not isinstance(data, ImageSpec):
+            raise DataError(f"nets conv makes image data, but this source holds {data.key} data: take --nets mlp")
         g, c = (initialise(network, self.init) for network in self.networks(data))
         objective, is_unit = OBJECTIVES[self.loss], self.output == "sigmoid" and isinstance(data, ImageSpec)
 

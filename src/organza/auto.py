@@ -1,0 +1,99 @@
+"""`auto`, the recipe of plain `organza train`: chooses another from the data, the machine and the time allowed.
+
+What it chooses for images of up to 64 pixels on a CPU was measured (docs/benchmarks.md). For larger images and for
+GPUs it takes published settings, scaled to the size of the images, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, final
+
+from organza.data.groups import LEAST
+from organza.data.spec import ImageSpec, Spec
+from organza.errors import UsageError
+from organza.game import Game
+from organza.recipe import Conditional, Found, Recipe, find
+
+LONG = 4.0
+"""Minutes from which on wider networks are better than more steps (2 cores)."""
+GROUPS = {"image": 64, "vector": 256}
+"""Of similar samples, that serve as classes where there are no labels."""
+FEW = 5_000
+"""Below so many images the critic could learn them by heart, so what it sees is augmented."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Auto(Recipe):
+    """Chooses family and settings from the data, the machine and the time allowed."""
+
+    batch: int = 0
+    """Real samples per step, over all ranks; 0: chosen."""
+    length: float = 0.0
+    """Passes over the data when the run gives no budget; 0: chosen."""
+    conditional: Conditional = "auto"
+    """Whether the generator takes labels and the critic judges sample and label together; auto: if there are any."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "length"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UsageError(f"{name} must be at least 0; got {getattr(self, name)}")
+
+    def build(self, data: Spec) -> Game:
+        """The game of what would be chosen for plenty of such data on a CPU."""
+        return self.choose(data, count=10**6, device="cpu", minutes=None).recipe.build(data)
+
+    def groups(self, data: Spec, *, count: int) -> int:
+        """How many groups of similar samples are to serve as classes; 0: none."""
+        groups = GROUPS.get(data.key, 0)
+        has_use = data.num_classes < 2 and self.conditional != "no" and count >= groups * LEAST
+        return groups if has_use else 0
+
+    def choose(self, data: Spec, *, count: int, device: str, minutes: float | None) -> Found:
+        """Another recipe with every field set, and why.
+
+        Args:
+            data: What is to be made.
+            count: Samples in the data.
+            device: cpu, cuda, cuda:N or mps.
+            minutes: Time allowed; None: as long as a budget in samples takes.
+        """
+        found, why = find("r3gan:fast"), ["r3gan:fast, the best of all families within minutes"]
+        changes: Iterable[tuple[dict[str, Any], str]] = ()
+        if isinstance(data, ImageSpec):
+            labels = f"{data.num_classes} classes as labels" if data.num_classes > 1 else "no labels"
+            why[0] += f"; {data.width} x {data.height} pixels, {labels}, {count:,} images"
+            changes = for_images(data, count=count, device=device, minutes=minutes)
+        else:
+            found, why = find("r3gan:toy", conditional="auto"), ["r3gan:toy, since the data is points"]
+        fields: dict[str, Any] = {}
+        for changed, reason in changes:
+            fields |= changed
+            why.append(", ".join(f"{key} {shown(value)}" for key, value in changed.items()) + f": {reason}")
+        own = {key: value for key, value in asdict(self).items() if value != getattr(Auto, key)}
+        recipe = replace(found.recipe, **fields | own)
+        return replace(found, recipe=recipe, why=tuple(why))
+
+
+def for_images(
+    data: ImageSpec, *, count: int, device: str, minutes: float | None
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """Fields that differ from `r3gan:fast`, and why."""
+    batch = 64
+    if not device.startswith("cpu"):
+        batch = 256
+        wide = {"width": 64, "widest": 512, "blocks": 2, "patch": 1, "generator_lr": 2e-3, "critic_lr": 2e-3}
+        yield wide | {"batch": batch}, "a GPU has room for it (not measured; the widths of the paper, halved or so)"
+    elif minutes is not None and minutes >= LONG:
+        yield {"width": 24, "widest": 48}, f"{minutes:g} minutes are enough for wider networks"
+    if count < batch:
+        yield {"batch": count}, "there are no more images"
+    if count < FEW:
+        yield {"augment": ("translation", "cutout")}, f"{count:,} images are few: the critic would know them by heart"
+
+
+def shown(value: Any) -> str:
+    """A value as the command line takes it."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else f"{value}"

@@ -1,0 +1,115 @@
+"""Classes for data without labels: groups of similar samples, all of the same size.
+
+A generator that is told a group has one kind of sample to make at a time, so it leaves no blends between kinds; and
+since the groups are equally large, drawing them evenly draws the data as it is. Found by k-means in which each centre
+has a price that rises while too many samples choose it.
+
+Source: the idea is that of Sage et al. 2018, "Logo synthesis and manipulation with clustered generative adversarial
+networks" (arXiv:1712.04407); the prices are those of Bertsekas' auctions, here after Lloyd's steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from organza.data.source import Batch, Source, as_rows, decode, shares
+from organza.errors import DataError
+
+SIDE = 16
+"""Pixels of height and width at which images are compared, at most."""
+FITTED = 10_000
+"""Samples that the centres are fitted on, at most, evenly spaced over the source."""
+LEAST = 20
+"""Samples per group, at least."""
+ROUNDS, BIDS = 12, 30
+"""Times that centres move, and times that prices move for each of these."""
+
+
+@final
+class Grouped(Source):
+    """Another source, whose labels are the groups that its samples belong to."""
+
+    def __init__(self, whole: Source, centres: Tensor, prices: Tensor) -> None:
+        names = tuple(f"group {group:0{len(str(len(centres) - 1))}d}" for group in range(len(centres)))
+        self.name, self.spec = whole.name, replace(whole.spec, classes=names)
+        self.notes = (*whole.notes, f"{len(centres)} groups of similar samples serve as classes")
+        self._whole, self._centres, self._prices = whole, centres, prices
+        self._labels = torch.full((len(whole),), -1)  # found once for each sample
+
+    def __len__(self) -> int:
+        return len(self._whole)
+
+    def labelled(self, batch: Batch, indices: np.ndarray) -> Batch:
+        """The batch of the samples at `indices`, with their groups as labels."""
+        labels = self._labels[indices]
+        if (labels < 0).any():
+            rows = as_rows(decode(batch, self.spec)[self.spec.key], self.spec, side=SIDE)
+            labels = self._labels[indices] = (distances(rows, self._centres) + self._prices).argmin(1)
+        return batch | {"label": labels}
+
+    def read(self, indices: np.ndarray) -> Batch:
+        """The samples at `indices`, with their groups."""
+        return self.labelled(self._whole.read(indices), indices)
+
+    def stream(self, size: int, *, start: int, seed: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """As the other source streams, with groups."""
+        order = shares(len(self), size=size, start=start, seed=seed, rank=rank, world=world)
+        stream = self._whole.stream(size, start=start, seed=seed, rank=rank, world=world)
+        for batch, indices in zip(stream, order, strict=False):
+            yield self.labelled(batch, indices)
+
+    def close(self) -> None:
+        """Close the other source."""
+        self._whole.close()
+
+
+def grouped(source: Source, count: int, *, like: Source) -> Grouped:
+    """The source with `count` groups of equal size as classes, fitted on the samples of `like`.
+
+    Raises:
+        DataError: There are labels already, or too few samples for so many groups.
+    """
+    if source.spec.classes:
+        raise DataError(
+            f"{source.name} has {len(source.spec.classes)} classes of its own, and --clusters makes classes where "
+            "there are none; leave it out, or add --no-labels"
+        )
+    if not 2 <= count <= len(like) // LEAST:
+        raise DataError(
+            f"--clusters {count} does not suit the {len(like):,} samples of {like.name}: it needs at least 2, and "
+            f"{LEAST} samples for each; take --clusters {max(2, min(64, len(like) // LEAST))}"
+        )
+    chosen = np.linspace(0, len(like) - 1, min(len(like), FITTED)).round().astype(np.int64)
+    rows = as_rows(decode(like.read(chosen), like.spec)[like.spec.key], like.spec, side=SIDE)
+    return Grouped(source, *fit(rows, count))
+
+
+def fit(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Centres (count, D) and prices (count,) by which samples (N, D) fall into groups of about N / count.
+
+    A sample belongs to the centre with the smallest sum of squared distance and price. The same at every call.
+    """
+    start = torch.from_numpy(np.random.default_rng(0x6209).permutation(len(rows))[:count])
+    centres, prices, fair = rows[start].clone(), torch.zeros(count), len(rows) / count
+    for _ in range(ROUNDS):
+        far = distances(rows, centres)
+        bid = far.min(1).values.mean() / 8
+        for _ in range(BIDS):
+            sizes = torch.bincount((far + prices).argmin(1), minlength=count)
+            prices = prices + bid * (sizes / fair).clamp(0.1, 10).log()
+        chosen = (far + prices).argmin(1)
+        sums = torch.zeros_like(centres).index_add_(0, chosen, rows)
+        sizes = torch.bincount(chosen, minlength=count)[:, None]
+        centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), centres)
+    return centres, prices
+
+
+def distances(rows: Tensor, centres: Tensor) -> Tensor:
+    """Squared Euclidean distances, (N, K), of (N, D) to (K, D)."""
+    return rows.square().sum(1, keepdim=True) - 2 * rows @ centres.T + centres.square().sum(1)

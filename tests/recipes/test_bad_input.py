@@ -1,0 +1,119 @@
+"""Data that a family cannot learn from ends in one message before any training, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from organza.cli.__main__ import main
+from organza.data.spec import VectorSpec
+from organza.recipes import RECIPES
+
+IMAGES_ONLY = [name for name, recipe in RECIPES.items() if VectorSpec not in recipe.accepts]
+families = pytest.mark.parametrize("name", RECIPES)
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty gray images of 16 pixels without labels, of one class and of two."""
+    folder = tmp_path_factory.mktemp("sets")
+    images = np.random.default_rng(0).integers(256, size=(40, 16, 16, 1), dtype=np.uint8)
+    np.savez(folder / "0.npz", images=images)
+    for classes in (1, 2):
+        np.savez(folder / f"{classes}.npz", images=images, labels=np.arange(40) % classes)
+    return folder
+
+
+def train(name: str, data: str | Path, run: Path, *words: str) -> int:
+    """`organza train` for two steps, and its exit code."""
+    options = ["--samples", "32", "--device", "cpu", "--doctor", "off"]
+    return main(["train", name, "--data", str(data), "--run", str(run), *options, *words])
+
+
+@families
+@pytest.mark.parametrize(("classes", "found"), [(0, "no labels"), (1, "one class only")])
+def test_without_two_classes_a_family_trains_or_says_that_it_needs_them(
+    name: str, classes: int, found: str, sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    is_refused = RECIPES[name].needs_labels
+    assert train(f"{name}:tiny", sets / f"{classes}.npz", tmp_path / "run") == int(is_refused)
+    message = capsys.readouterr().err
+    assert (f"needs labels of two classes or more, and this data has {found}" in message) == is_refused
+    assert ("organza train dcgan" in message) == is_refused
+    assert (tmp_path / "run").exists() != is_refused
+
+
+@families
+@pytest.mark.parametrize(
+    ("limit", "code", "message"),
+    [("15", 2, "(2: 15 samples); set --batch to 15 at most"), ("1", 1, "2 holds a single sample, and a GAN needs two")],
+)
+def test_too_few_samples_are_refused(
+    name: str, limit: str, code: int, message: str, sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(f"{name}:tiny", sets / "2.npz", tmp_path / "run", "--limit", limit) == code
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", IMAGES_ONLY)
+def test_families_of_images_refuse_points(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(f"{name}:tiny", "ring8", tmp_path / "run") == 1
+    message = capsys.readouterr().err
+    assert "makes image data, but this source holds vector data: name another with --data" in message
+    assert not (tmp_path / "run").exists()
+
+
+MISFITS = [
+    ("vanilla:conv", "ring8", [], 1, "nets conv makes image data, but this source holds vector data: take --nets mlp"),
+    ("dcgan:toy", "0.npz", [], 2, "a batch of 512 is larger than the data set (0: 40 samples); set --batch to 40"),
+    ("biggan:tiny", "0.npz", ["--attention", "2"], 1, "the smallest ones here have 4: take --attention 4 or more"),
+    ("biggan:tiny", "0.npz", ["--latent", "1"], 2, "latent 1 is too short for images of 16 x 16"),
+    ("infogan:tiny", "0.npz", ["--latent", "2"], 2, "latent 2 is shorter than its codes"),
+    ("dcgan:tiny", "ring8", ["--augment", "flip"], 2, "augment works on images, and this data holds vector data"),
+    ("dcgan:tiny", "1.npz", ["--conditional", "yes"], 1, "this data has 1: put images into one folder per class"),
+    ("dcgan:tiny", "0.npz", ["--batch", "1"], 2, "batch norm needs two samples or more in each pass"),
+    (
+        "cgan:tiny",
+        "2.npz",
+        ["--batch", "3", "--micro-batch", "2"],
+        2,
+        "set --micro-batch, and --batch for each process",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "words", "code", "message"), MISFITS)
+def test_fields_that_do_not_fit_the_data_are_refused(
+    name: str, data: str, words: list[str], code: int, message: str, sets: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert train(name, data if data == "ring8" else sets / data, tmp_path / "run", *words) == code
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_batch_norm_a_batch_of_one_trains(sets: Path, tmp_path: Path) -> None:
+    assert train("dcgan:tiny", sets / "0.npz", tmp_path / "run", "--batch", "1", "--generator-norm", "none") == 0
+
+
+@families
+def test_every_field_of_a_family_is_an_option_of_its_own(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", name, "--help"])
+    assert "--generator-lr" in capsys.readouterr().out
+
+
+def test_a_field_that_is_an_option_of_every_run_is_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "mine.py"
+    fields = "class Mine(Recipe):\n    seed: int = 1\n    resize: int = 2\n    def build(self, data): ...\n"
+    own.write_text(
+        "from dataclasses import dataclass\nfrom organza import Recipe\n@dataclass(frozen=True, kw_only=True)\n"
+        + fields
+    )
+    assert main(["train", str(own), "--data", "ring8"]) == 2
+    assert "Mine has fields that are options of every run: rename resize, seed" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""Two ranks equal one, for every family: each turn has the gradient of the whole batch and moves extras alike.
+
+Run by torchrun, this file writes what two ranks compute; the tests compare it with what one computes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from test_contract import BATCH_STATISTICS_OFF, MOMENTS, PHASES, build, tiny
+from torch import Tensor
+
+from organza import distributed
+from organza.game import Clock
+from organza.recipes import RECIPES
+from organza.trainer import draw, take
+from worlds import shapes
+
+HERE = Path(__file__)
+
+
+def turns(name: str) -> dict[str, Tensor]:
+    """The gradient of each turn in each phase, flat, and the extras after it; weights stay as they were drawn."""
+    augmented = MOMENTS["in an adapting augmentation"] if hasattr(RECIPES[name], "augment_target") else {}
+    recipe, world = tiny(name, **BATCH_STATISTICS_OFF.get(name, {}), **augmented), shapes()
+    game, found = build(recipe, world), {}
+    batch = next(world.batches(recipe.batch, rank=distributed.rank(), world=distributed.world()))
+    state = [*(p for player in game.players.values() for p in player.network.parameters()), *game.buffers()]
+    saved = [value.clone() for value in state]
+    for progress, turn in product(PHASES, game.turns):
+        at = f"{name}/{progress}/{turn.name}"
+        assert take(turn, batch | draw(game, batch, 5), Clock(progress=progress)).failed is None
+        gradients = [p.grad.flatten() for p in turn.player.parameters if p.grad is not None]
+        found[f"{at}/gradient"] = torch.cat(gradients)
+        for key, module in game.extras.items():
+            found |= {f"{at}/{key}.{entry}": value.clone().float() for entry, value in module.state_dict().items()}
+        with torch.no_grad():
+            torch._foreach_copy_(state, saved)
+    return found
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+    """What two ranks compute."""
+    file = tmp_path_factory.mktemp("ranks") / "both.safetensors"
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, *torchrun, str(HERE), str(file)], env=environment, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return load_file(file)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_two_ranks_take_the_turns_of_one(name: str, both: dict[str, Tensor]) -> None:
+    one = turns(name)
+    assert one.keys() == {key for key in both if key.startswith(f"{name}/")}
+    for key, value in one.items():
+        assert float((both[key] - value).norm()) <= 1e-4 * float(value.norm()), key
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    distributed.start("cpu")
+    all_turns = {key: value for name in RECIPES for key, value in turns(name).items()}
+    if distributed.is_main():
+        save_file(all_turns, sys.argv[1])
+    distributed.stop()

@@ -1,0 +1,113 @@
+"""What `auto` chooses, and that a run keeps it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import organza
+from organza.auto import FEW, LONG, Auto
+from organza.cli.__main__ import main
+from organza.data import DataOptions
+from organza.data.spec import ImageSpec, VectorSpec
+from organza.errors import UsageError
+from organza.recipe import find
+from organza.recipes.r3gan import PRESETS, R3GAN
+from organza.settings import RunSettings
+
+DIGITS = ImageSpec(classes=tuple("0123456789"))
+
+
+def chosen(recipe: Auto | None = None, *, count: int = 60_000, device: str = "cpu", minutes: float | None = 2) -> R3GAN:
+    found = (recipe or Auto()).choose(DIGITS, count=count, device=device, minutes=minutes).recipe
+    assert isinstance(found, R3GAN)
+    return found
+
+
+def test_plenty_of_small_images_and_little_time_take_the_fast_preset_as_it_is() -> None:
+    assert chosen() == PRESETS["fast"]
+
+
+def test_points_take_the_preset_for_toys() -> None:
+    found = Auto().choose(VectorSpec(), count=10**6, device="cpu", minutes=1)
+    assert (found.name, found.preset) == ("r3gan", "toy")
+    assert found.recipe == replace(PRESETS["toy"], conditional="auto")
+
+
+@pytest.mark.parametrize("recipe", [Auto(), Auto(conditional="no")])
+def test_groups_serve_as_classes_where_there_are_no_labels(recipe: Auto) -> None:
+    plain, is_told = ImageSpec(), recipe.conditional != "no"
+    assert bool(recipe.groups(plain, count=60_000)) == is_told
+    assert bool(recipe.groups(VectorSpec(), count=10**6)) == is_told
+    assert recipe.groups(DIGITS, count=60_000) == 0
+    assert recipe.groups(plain, count=100) == 0
+
+
+def test_a_run_without_labels_reads_its_data_in_groups_and_goes_on_with_them(tmp_path: Path) -> None:
+    settings, options = RunSettings(doctor="off", run=tmp_path / "run"), DataOptions(labels=False, limit=1280)
+    run = organza.train(samples=64, settings=settings, options=options)
+    assert run.data_options.clusters == run.spec.num_classes == 64
+    assert organza.train(samples=64, settings=settings, options=options).spec == run.spec
+    assert organza.resume(run).spec == run.spec
+
+
+def test_more_time_makes_wider_networks() -> None:
+    assert chosen(minutes=LONG).width > chosen(minutes=LONG - 1).width
+
+
+def test_few_images_are_augmented_and_many_are_not() -> None:
+    assert chosen(count=FEW - 1).augment
+    assert not chosen(count=FEW).augment
+
+
+def test_a_batch_is_no_larger_than_the_data() -> None:
+    assert chosen(count=20).batch == 20
+
+
+def test_what_is_asked_for_wins_over_what_would_be_chosen() -> None:
+    recipe = chosen(Auto(batch=16, conditional="no"), count=100)
+    assert (recipe.batch, recipe.conditional) == (16, "no")
+    assert recipe.augment
+
+
+def test_every_field_that_is_moved_has_a_reason() -> None:
+    found = Auto().choose(DIGITS, count=100, device="cuda", minutes=60)
+    moved = {key for key, value in vars(found.recipe).items() if value != getattr(R3GAN, key)}
+    assert moved == {
+        word for line in found.why[1:] for part in line.split(":")[0].split(",") for word in part.split()[:1]
+    }
+
+
+def test_fields_of_families_are_not_fields_of_auto() -> None:
+    with pytest.raises(UsageError, match="width"):
+        find("auto", width=8)
+
+
+def test_a_run_keeps_what_was_chosen_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "few.npz", images=np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), dtype=np.uint8))
+    folder = tmp_path / "run"
+    settings = RunSettings(doctor="off", run=folder)
+    run = organza.train(data=str(tmp_path / "few.npz"), samples=80, settings=settings)
+    told = capsys.readouterr().out
+    saved = json.loads((folder / "run.json").read_text())["recipe"]
+    assert (saved["name"], saved["preset"], saved["fields"]["batch"]) == ("r3gan", "fast", 40)
+    assert saved["fields"]["augment"]
+    assert saved["why"]
+    assert all(f"auto: {line}" in told for line in saved["why"])
+    assert organza.train(data=str(tmp_path / "few.npz"), samples=80, settings=settings).recipe == run.recipe
+
+
+def test_a_dry_run_shows_what_would_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--data", "ring8", "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "auto: r3gan:toy" in told
+    assert "[recipe: R3GAN]" in told
+
+
+def test_an_option_of_families_says_that_a_family_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--width", "48"]) == 2
+    assert "organza train r3gan:fast --width" in capsys.readouterr().err
