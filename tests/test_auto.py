@@ -14,7 +14,7 @@ from organza.auto import FEW, LONG, Auto
 from organza.cli.__main__ import main
 from organza.data import DataOptions
 from organza.data.spec import ImageSpec, VectorSpec
-from organza.errors import UsageError
+from organza.errors import CheckpointError, UsageError
 from organza.recipe import find
 from organza.recipes.r3gan import PRESETS, R3GAN
 from organza.settings import RunSettings
@@ -111,3 +111,29 @@ def test_a_dry_run_shows_what_would_be_chosen(capsys: pytest.CaptureFixture[str]
 def test_an_option_of_families_says_that_a_family_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--width", "48"]) == 2
     assert "organza train r3gan:fast --width" in capsys.readouterr().err
+
+
+def test_what_is_asked_of_a_run_that_is_there_must_be_what_it_was_started_with(tmp_path: Path) -> None:
+    settings, options = RunSettings(doctor="off", run=tmp_path / "run"), DataOptions(limit=40)
+    organza.train(samples=40, settings=settings, options=options)
+    with pytest.raises(CheckpointError, match=r"batch \(40 in the run, 20 now\)"):
+        organza.train(find("auto", batch=20).recipe, samples=40, settings=settings, options=options)
+
+
+@pytest.mark.parametrize(("count", "world", "batch"), [(60_000, 3, 63), (41, 2, 40), (60_000, 2, 64)])
+def test_a_batch_can_be_shared_by_all_processes(count: int, world: int, batch: int) -> None:
+    found = Auto().choose(DIGITS, count=count, device="cpu", minutes=1, world=world).recipe
+    assert found.batch == batch
+
+
+def test_few_points_have_a_small_batch() -> None:
+    assert Auto().choose(VectorSpec(), count=100, device="cpu", minutes=1).recipe.batch == 100
+
+
+def test_a_single_class_gets_no_groups() -> None:
+    assert Auto().groups(ImageSpec(classes=("cats",)), count=60_000) == 0
+
+
+def test_auto_cannot_be_ejected(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eject", "auto"]) == 2
+    assert "organza eject r3gan" in capsys.readouterr().err

@@ -1,12 +1,12 @@
-"""`auto`, the recipe of plain `organza train`: chooses another from the data, the machine and the time allowed.
+"""`auto`, the recipe of plain `organza train`: settings from the data, the machine and the time allowed.
 
-What it chooses for images of up to 64 pixels on a CPU was measured (docs/benchmarks.md). For larger images and for
-GPUs it takes published settings, scaled to the size of the images, and says so.
+Its choices rest on measurements with 28 x 28 pixels on two CPU cores (docs/benchmarks.md, LOG.md); where it goes beyond
+them, to larger images and to GPUs, the reason that it gives says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, final
 
@@ -20,6 +20,8 @@ LONG = 4.0
 """Minutes from which on wider networks are better than more steps (2 cores)."""
 GROUPS = {"image": 64, "vector": 256}
 """Of similar samples, that serve as classes where there are no labels."""
+MEASURED = 32
+"""Height and width in pixels up to which the choices have been measured."""
 FEW = 5_000
 """Below so many images the critic could learn them by heart, so what it sees is augmented."""
 
@@ -45,13 +47,18 @@ class Auto(Recipe):
         """The game of what would be chosen for plenty of such data on a CPU."""
         return self.choose(data, count=10**6, device="cpu", minutes=None).recipe.build(data)
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The fields that are to be as they are here."""
+        return {key: value for key, value in asdict(self).items() if value != getattr(Auto, key)}
+
     def groups(self, data: Spec, *, count: int) -> int:
         """How many groups of similar samples are to serve as classes; 0: none."""
         groups = GROUPS.get(data.key, 0)
-        has_use = data.num_classes < 2 and self.conditional != "no" and count >= groups * LEAST
+        has_use = not data.classes and self.conditional != "no" and count >= groups * LEAST
         return groups if has_use else 0
 
-    def choose(self, data: Spec, *, count: int, device: str, minutes: float | None) -> Found:
+    def choose(self, data: Spec, *, count: int, device: str, minutes: float | None, world: int = 1) -> Found:
         """Another recipe with every field set, and why.
 
         Args:
@@ -59,37 +66,35 @@ class Auto(Recipe):
             count: Samples in the data.
             device: cpu, cuda, cuda:N or mps.
             minutes: Time allowed; None: as long as a budget in samples takes.
+            world: Processes that share a batch.
         """
-        found, why = find("r3gan:fast"), ["r3gan:fast, the best of all families within minutes"]
-        changes: Iterable[tuple[dict[str, Any], str]] = ()
         if isinstance(data, ImageSpec):
-            labels = f"{data.num_classes} classes as labels" if data.num_classes > 1 else "no labels"
-            why[0] += f"; {data.width} x {data.height} pixels, {labels}, {count:,} images"
-            changes = for_images(data, count=count, device=device, minutes=minutes)
+            found, is_small = find("r3gan:fast"), max(data.height, data.width) <= MEASURED
+            why = ["r3gan:fast" + ("" if is_small else f"; not measured above {MEASURED} pixels")]
+            changes = list(for_images(found.recipe.batch, count=count, device=device, minutes=minutes))
         else:
-            found, why = find("r3gan:toy", conditional="auto"), ["r3gan:toy, since the data is points"]
+            found, why, changes = find("r3gan:toy", conditional="auto"), ["r3gan:toy, since the data is points"], []
+        if data.grouped:
+            why.append(f"{data.num_classes} groups of similar samples as classes, since there are no labels")
         fields: dict[str, Any] = {}
         for changed, reason in changes:
             fields |= changed
             why.append(", ".join(f"{key} {shown(value)}" for key, value in changed.items()) + f": {reason}")
-        own = {key: value for key, value in asdict(self).items() if value != getattr(Auto, key)}
-        recipe = replace(found.recipe, **fields | own)
-        return replace(found, recipe=recipe, why=tuple(why))
+        batch = min(fields.get("batch", found.recipe.batch), count)
+        batch = max(world, batch - batch % world)
+        if batch != fields.get("batch", found.recipe.batch):
+            fields["batch"] = batch
+            why.append(f"batch {batch}: for {count:,} samples and {world} {'process' if world == 1 else 'processes'}")
+        return replace(found, recipe=replace(found.recipe, **fields | self.asked), why=tuple(why))
 
 
-def for_images(
-    data: ImageSpec, *, count: int, device: str, minutes: float | None
-) -> Iterator[tuple[dict[str, Any], str]]:
+def for_images(batch: int, *, count: int, device: str, minutes: float | None) -> Iterator[tuple[dict[str, Any], str]]:
     """Fields that differ from `r3gan:fast`, and why."""
-    batch = 64
     if not device.startswith("cpu"):
-        batch = 256
         wide = {"width": 64, "widest": 512, "blocks": 2, "patch": 1, "generator_lr": 2e-3, "critic_lr": 2e-3}
-        yield wide | {"batch": batch}, "a GPU has room for it (not measured; the widths of the paper, halved or so)"
+        yield wide | {"batch": 4 * batch}, "a GPU has room for it (not measured)"
     elif minutes is not None and minutes >= LONG:
         yield {"width": 24, "widest": 48}, f"{minutes:g} minutes are enough for wider networks"
-    if count < batch:
-        yield {"batch": count}, "there are no more images"
     if count < FEW:
         yield {"augment": ("translation", "cutout")}, f"{count:,} images are few: the critic would know them by heart"
 

@@ -55,7 +55,7 @@ CHANGEABLE = (
     *("doctor", "doctor_every", "doctor_share", "track", "webhook", "evaluate_every", "patience"),
 )
 """Entries of run.json that may differ when a run goes on: they do not change what is computed."""
-ADDED = ("file_sha256", "count", "best_by")
+ADDED = ("file_sha256", "count", "best_by", "clusters", "clusters_of", "hold_out", "grouped")
 """Entries that older run.json lack."""
 
 
@@ -101,9 +101,10 @@ class Run:
     @property
     def spec(self) -> Spec:
         """What the data promised."""
-        saved = dict(self.config["spec"])
+        saved: dict[str, Any] = dict(self.config["spec"])
         kind = SPECS[saved.pop("kind")]
-        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in saved.items()})
+        saved["classes"] = tuple(saved["classes"])
+        return kind(**saved)
 
     @property
     def data_options(self) -> DataOptions:

@@ -85,7 +85,7 @@ def evaluate(
     options = replace(options, resize=resize or options.resize, offline=offline or options.offline)
     with ExitStack() as stack:
         reference = open_reference(
-            against or own_data(target), replace(options, split=split or options.split, labels=True)
+            against or own_data(target), replace(options, split=split or options.split, labels=True, clusters=0)
         )
         stack.callback(reference.close)
         judge, note = choose_extractor(reference.source, extractor, weights=weights, device=device, offline=offline)
@@ -120,6 +120,8 @@ def evaluate(
         if not distributed.is_main():
             return []
         table = table_of(reference.source)
+        if fakes.spec.classes != reference.source.spec.classes:
+            fake = replace(fake, labels=None)  # which mean other classes
         keys = chosen(possible_measures(table, judge, fake, reference.source.spec), measures)
         few = beware(real, fake) if judge is not None else ""
         if few and measures is None:

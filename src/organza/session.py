@@ -171,8 +171,11 @@ def finetune(
     options, spec = options or old.data_options, old.spec
     if isinstance(spec, ImageSpec) and options.size is None:
         options = replace(options, resize=f"{spec.width}x{spec.height}")
+    if old.spec.grouped and not options.clusters:  # the same groups for other data
+        groups, origin = old.data_options.clusters, None if data is None else old.config["data"]["source"]
+        options = replace(options, labels=False, clusters=groups, clusters_of=origin)
     return start(
-        replace(old.found, recipe=old.recipe),
+        replace(old.found, recipe=old.recipe, why=()),
         data=data or old.config["data"]["source"],
         settings=settings or RunSettings(),
         options=options,
@@ -209,13 +212,19 @@ def decided(
     auto, old = found.recipe, None
     if settings.run and (settings.run / "run.json").exists():
         old = open_run(settings.run)
+        old = old if old.found.why else None  # else somebody named its recipe
     clusters = old.data_options.clusters if old else auto.groups(source.spec, count=len(source))
     if clusters and not options.clusters:
         options = replace(options, clusters=clusters)
-        source = open_data(data, options)
+        with distributed.main_first():
+            source = open_source(data, options)
+        if distributed.is_main():
+            say(source.notes[-1])
     if old:
-        return old.found, source, options
-    found = auto.choose(source.spec, count=len(source), device=device, minutes=settings.minutes)
+        return replace(old.found, recipe=replace(old.found.recipe, **auto.asked)), source, options
+    found = auto.choose(
+        source.spec, count=len(source), device=device, minutes=settings.minutes, world=distributed.world()
+    )
     for reason in found.why if distributed.is_main() else ():
         say(f"auto: {reason}")
     return found, source, options

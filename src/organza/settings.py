@@ -45,8 +45,6 @@ class RunSettings:
     """Samples between examinations, at least."""
     doctor_share: float = 0.025
     """Largest share of the training time that examinations may take; ten of them a run are always made."""
-    doctor_share: float = 0.025
-    """Largest share of the training time that examinations may take; ten of them a run are always made."""
     track: tuple[TrackerName, ...] = ()
     """Experiment trackers that hear of rows, sample grids and findings; in Python one name will do. TensorBoard's files
     are in RUN/tensorboard; the others go where their own environment variables say."""
@@ -102,8 +100,6 @@ class RunSettings:
                 raise UsageError(f"--{name.replace('_', '-')} must be above 0; got {value}")
         if self.patience is not None and self.evaluate_every is None:
             raise UsageError(f"--patience {self.patience} counts evaluations, so it needs --evaluate-every SAMPLES")
-        if not 0 < self.doctor_share <= 1:
-            raise UsageError(f"--doctor-share is a share above 0, at most 1; got {self.doctor_share}")
         if not 0 < self.doctor_share <= 1:
             raise UsageError(f"--doctor-share is a share above 0, at most 1; got {self.doctor_share}")
         if not 0 <= self.seed < 2**64:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -14,6 +15,7 @@ from organza.errors import DataError, UsageError
 
 
 def test_squared_distances_are_those_of_torch() -> None:
+    torch.manual_seed(0)
     rows, centres = torch.randn(50, 7), torch.randn(4, 7)
     torch.testing.assert_close(distances(rows, centres), torch.cdist(rows, centres).square(), atol=1e-4, rtol=1e-4)
 
@@ -57,7 +59,7 @@ def test_groups_of_a_test_split_are_those_of_the_training_split() -> None:
     )
     label = test.read(np.arange(64))["label"]
     image = test.read(np.arange(64))["image"]
-    rows = torch.nn.functional.interpolate(image.float() / 127.5 - 1, size=(16, 16), mode="area").flatten(1)
+    rows = torch.nn.functional.interpolate(image.float() / 127.5 - 1, size=(16, 16), mode="area").flatten(1).double()
     centres, prices = train._centres, train._prices  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
     assert torch.equal((distances(rows, centres) + prices).argmin(1), label)
 
@@ -83,3 +85,24 @@ def test_too_few_samples_for_so_many_groups_are_refused() -> None:
 def test_one_group_is_refused() -> None:
     with pytest.raises(UsageError, match="2 or more"):
         DataOptions(clusters=1)
+
+
+def test_groups_do_not_depend_on_who_else_is_in_the_batch() -> None:
+    source, again = (open_source("mnist", DataOptions(labels=False, clusters=16, limit=400)) for _ in range(2))
+    whole = source.read(np.arange(400))["label"]
+    assert torch.equal(whole, torch.cat([again.read(np.array([index]))["label"] for index in range(400)]))
+
+
+def test_groups_of_another_source_are_kept_for_new_data() -> None:
+    own = open_source("mnist", DataOptions(labels=False, clusters=8))
+    options = DataOptions(labels=False, clusters=8, clusters_of="mnist", limit=10)  # far too few to fit on
+    assert torch.equal(open_source("mnist", options).read(np.arange(10))["label"], own.read(np.arange(10))["label"])
+
+
+@pytest.mark.parametrize("options", [DataOptions(labels=False, clusters=8, hold_out=0.5, limit=800)])
+def test_both_parts_of_held_out_data_have_the_groups_of_the_training_part(options: DataOptions) -> None:
+    train, test = (open_source("mnist", replace(options, split=split)) for split in ("train", "test"))
+    assert len(train) == len(test) == 400
+    assert train.spec == test.spec
+    assert {*train.read(np.arange(400))["label"].tolist()} == set(range(8))
+    assert len({*test.read(np.arange(400))["label"].tolist()}) > 4

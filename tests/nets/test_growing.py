@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from organza.data.spec import ImageSpec
@@ -34,7 +34,9 @@ def spec(shape: tuple[int, int, int]) -> ImageSpec:
 
 def generator(shape: tuple[int, int, int], *, num_classes: int = 0, depth: int = 1) -> GrowingGenerator:
     torch.manual_seed(0)
-    return GrowingGenerator(spec(shape), latent=5, width=4, widest=8, depth=depth, num_classes=num_classes, embedding=3)
+    return GrowingGenerator(
+        spec(shape), latent=5, width=4, widest=8, depth=depth, num_classes=num_classes, embedding=3, last=nn.Identity()
+    )
 
 
 def critic(shape: tuple[int, int, int], *, num_classes: int = 0, depth: int = 1, group: int = 0) -> GrowingCritic:

@@ -97,19 +97,27 @@ def test_a_place_that_overlaps_sees_pixels_of_its_neighbours() -> None:
         assert (image.grad[0, 0] != 0).sum().item() == pixels**2
 
 
-def test_dense_ends_reach_every_place_by_itself() -> None:
-    """One latent number may move one place of the smallest map and no other, which a basis cannot."""
-    plan = replace(PLAN, ends="dense", data=replace(PLAN.data, classes=()))
-    start = R3Generator(plan, latent=1, num_classes=0).start(torch.ones(1, 1)).unflatten(1, (16, 7, 7))
-    rank = torch.linalg.matrix_rank(start[0].flatten(1))
-    assert rank > 1
+@pytest.mark.parametrize(("ends", "is_free"), [("basis", False), ("dense", True)])
+def test_dense_ends_let_latents_move_places_by_themselves(ends: str, is_free: bool) -> None:
+    """With a basis all latents scale one picture per channel; dense, each has pictures of its own."""
+    torch.manual_seed(0)
+    plan = replace(PLAN, ends=ends, data=replace(PLAN.data, classes=()))  # pyright: ignore[reportArgumentType]
+    generator = R3Generator(plan, latent=5, num_classes=0)
+    seen: list[torch.Tensor] = []
+    generator.body.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    generator(torch.eye(5))
+    assert (torch.linalg.matrix_rank(seen[0][:, 0].flatten(1)) > 1) == is_free
 
 
-def test_tanh_bounds_the_pixels() -> None:
-    plan = replace(PLAN, output="tanh")
+def test_tanh_bounds_the_pixels_and_large_maps_do_not_saturate_it() -> None:
+    plan = replace(PLAN, output="tanh", overlap=True)
+    torch.manual_seed(0)
     generator = R3Generator(plan, latent=5, num_classes=2)
     with torch.no_grad():
-        generator.last[0].weight.mul_(100)  # pyright: ignore[reportIndexIssue, reportArgumentType]
+        generator.start.weight.mul_(1000)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        image = generator(torch.randn(8, 5), torch.zeros(8, dtype=torch.long))
+        assert (image.abs() < 0.99).float().mean() > 0.9
+        generator.last.weight.mul_(100)  # pyright: ignore[reportArgumentType, reportCallIssue]
         image = generator(torch.randn(8, 5), torch.zeros(8, dtype=torch.long))
     assert image.abs().max() <= 1
 

@@ -75,7 +75,7 @@ def test_without_growth_or_fade_there_are_whole_levels_only() -> None:
 
 @pytest.mark.parametrize("until", [0.3, 0.4, 0.55])
 def test_a_run_goes_on_bit_equally_from_within_a_fade_and_between_fades(until: float, tmp_path: Path) -> None:
-    whole, first, second = build(), build(), build()
+    whole, first, second = (build(growing=0.5) for _ in range(3))
     play(whole, Clock(), until=1)
     clock = play(first, Clock(), until=until)
     path = checkpoint.save(tmp_path, first, clock)
@@ -88,7 +88,7 @@ def test_a_run_goes_on_bit_equally_from_within_a_fade_and_between_fades(until: f
 
 
 def test_samples_show_the_level_of_the_moment_in_full_size() -> None:
-    game, clock = build(), Clock()
+    game, clock = build(growing=0.5), Clock()
     for until, level, side in [(0.2, 0, 4), (0.45, 1, 2), (1.0, 2, 1)]:
         clock = play(game, clock, until=until)
         averaged = game.players["generator"].averaged

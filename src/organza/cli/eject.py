@@ -12,7 +12,7 @@ from typing import Annotated, Optional, final
 import tyro
 
 from organza.cli.options import parse
-from organza.errors import StorageError
+from organza.errors import StorageError, UsageError
 
 
 @final
@@ -31,6 +31,8 @@ def main(args: list[str]) -> int:
     given = parse(Eject, args, verb="eject", description="Copy a recipe into a file of your own, ready to edit.")
     from organza.recipe import find
 
+    if given.recipe == "auto":
+        raise UsageError("auto has no networks of its own, it chooses another family; take one: organza eject r3gan")
     recipe = type(find(given.recipe).recipe)
     out = given.out or Path(f"my_{given.recipe.partition(':')[0]}.py")
     if out.exists():

@@ -29,7 +29,7 @@ class RecipeOptions:
     """What verbs that take a recipe share; the recipe's own fields are added to it."""
 
     data: str = "mnist"
-    """mnist, fashion-mnist, ring8, grid25, moons, gaussian1d, or a path: folder, .zip, .npz, .npy, idx."""
+    """mnist, fashion-mnist, stacked-mnist, ring8, grid25, moons, gaussian1d, or a path: folder, zip, npz, npy, idx."""
     settings: SettingsGroup = field(default_factory=RunSettings)
     options: OptionsGroup = field(default_factory=DataOptions)
 
@@ -75,11 +75,11 @@ def refuse_family_options(args: list[str], *, known: set[str], verb: str) -> Non
     from organza.recipes import RECIPES
 
     for option in (arg.partition("=")[0] for arg in args if arg.startswith("--")):
-        field_name = option[2:].replace("-", "_")
+        field_name = option[2:].removeprefix("no-").replace("-", "_")
         families = [family for family, kind in RECIPES.items() if field_name in {entry.name for entry in fields(kind)}]
         if field_name not in known and families:
             family = "r3gan:fast" if "r3gan" in families else families[0]
             raise UsageError(
                 f"{option} is an option of families, and without one auto chooses its settings itself; name the "
-                f"family: organza {verb} {family} {option} ... (organza {verb} --dry-run shows what auto takes)"
+                f"family: organza {verb} {family} {option} ... (organza train --dry-run shows what auto takes)"
             )

@@ -8,7 +8,7 @@ from organza.cli.options import RecipeOptions, parse_with_recipe
 
 DESCRIPTION = """Estimate parameters, memory and time before training: organza plan [RECIPE[:PRESET]] [options]
 
-A few real steps are taken on this machine and thrown away."""
+A short real run is made on this machine and thrown away."""
 
 
 @dataclass(frozen=True, kw_only=True)

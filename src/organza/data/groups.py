@@ -1,4 +1,4 @@
-"""Classes for data without labels: groups of similar samples, all of the same size.
+"""Classes for data without labels: groups of similar samples, all of about the same size.
 
 A generator that is told a group has one kind of sample to make at a time, so it leaves no blends between kinds; and
 since the groups are equally large, drawing them evenly draws the data as it is. Found by k-means in which each centre
@@ -19,12 +19,16 @@ import torch
 from torch import Tensor
 
 from organza.data.source import Batch, Source, as_rows, decode, shares
+from organza.data.spec import Spec
+from organza.data.streamed import StreamedSource
 from organza.errors import DataError
 
 SIDE = 16
 """Pixels of height and width at which images are compared, at most."""
-FITTED = 10_000
-"""Samples that the centres are fitted on, at most, evenly spaced over the source."""
+FITTED, STREAMED = 10_000, 2_000
+"""Samples that the centres are fitted on, at most, evenly spaced over a source in memory, and over one on disk."""
+PART = 256
+"""Samples that are read at once."""
 LEAST = 20
 """Samples per group, at least."""
 ROUNDS, BIDS = 12, 30
@@ -37,7 +41,7 @@ class Grouped(Source):
 
     def __init__(self, whole: Source, centres: Tensor, prices: Tensor) -> None:
         names = tuple(f"group {group:0{len(str(len(centres) - 1))}d}" for group in range(len(centres)))
-        self.name, self.spec = whole.name, replace(whole.spec, classes=names)
+        self.name, self.spec = whole.name, replace(whole.spec, classes=names, grouped=True)
         self.notes = (*whole.notes, f"{len(centres)} groups of similar samples serve as classes")
         self._whole, self._centres, self._prices = whole, centres, prices
         self._labels = torch.full((len(whole),), -1)  # found once for each sample
@@ -49,7 +53,7 @@ class Grouped(Source):
         """The batch of the samples at `indices`, with their groups as labels."""
         labels = self._labels[indices]
         if (labels < 0).any():
-            rows = as_rows(decode(batch, self.spec)[self.spec.key], self.spec, side=SIDE)
+            rows = small(batch, self.spec)
             labels = self._labels[indices] = (distances(rows, self._centres) + self._prices).argmin(1)
         return batch | {"label": labels}
 
@@ -85,9 +89,15 @@ def grouped(source: Source, count: int, *, like: Source) -> Grouped:
             f"--clusters {count} does not suit the {len(like):,} samples of {like.name}: it needs at least 2, and "
             f"{LEAST} samples for each; take --clusters {max(2, min(64, len(like) // LEAST))}"
         )
-    chosen = np.linspace(0, len(like) - 1, min(len(like), FITTED)).round().astype(np.int64)
-    rows = as_rows(decode(like.read(chosen), like.spec)[like.spec.key], like.spec, side=SIDE)
-    return Grouped(source, *fit(rows, count))
+    fitted = min(len(like), STREAMED if isinstance(like, StreamedSource) else FITTED)
+    chosen = np.linspace(0, len(like) - 1, max(fitted, count * LEAST)).round().astype(np.int64)
+    parts = np.array_split(chosen, -(-len(chosen) // PART))
+    return Grouped(source, *fit(torch.cat([small(like.read(part), like.spec) for part in parts]), count))
+
+
+def small(batch: Batch, spec: Spec) -> Tensor:
+    """Stored samples as rows (N, D) to compare; in double precision, so that nothing depends on who else is there."""
+    return as_rows(decode(batch, spec)[spec.key], spec, side=SIDE).double()
 
 
 def fit(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -96,17 +106,18 @@ def fit(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
     A sample belongs to the centre with the smallest sum of squared distance and price. The same at every call.
     """
     start = torch.from_numpy(np.random.default_rng(0x6209).permutation(len(rows))[:count])
-    centres, prices, fair = rows[start].clone(), torch.zeros(count), len(rows) / count
-    for _ in range(ROUNDS):
+    centres, prices, fair = rows[start].clone(), rows.new_zeros(count), len(rows) / count
+    for round_number in range(ROUNDS):
+        if round_number:
+            chosen = (distances(rows, centres) + prices).argmin(1)
+            sums = torch.zeros_like(centres).index_add_(0, chosen, rows)
+            sizes = torch.bincount(chosen, minlength=count)[:, None]
+            centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), centres)
         far = distances(rows, centres)
         bid = far.min(1).values.mean() / 8
         for _ in range(BIDS):
             sizes = torch.bincount((far + prices).argmin(1), minlength=count)
             prices = prices + bid * (sizes / fair).clamp(0.1, 10).log()
-        chosen = (far + prices).argmin(1)
-        sums = torch.zeros_like(centres).index_add_(0, chosen, rows)
-        sizes = torch.bincount(chosen, minlength=count)[:, None]
-        centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), centres)
     return centres, prices
 
 

@@ -32,6 +32,9 @@ class DataOptions:
     clusters: int = 0
     """Without labels: so many groups of similar samples, all of the same size, serve as classes. 0: none."""
 
+    clusters_of: Optional[str] = None
+    """Source whose groups these are, as for fine-tuning; default: the data itself."""
+
     split: Literal["train", "test"] = "train"
     """Which part to read, of sources that have both."""
 

@@ -7,6 +7,7 @@ import os
 import shlex
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -17,12 +18,14 @@ from organza.data.idx import IMAGES, find_images, looks_like_idx, open_fashion, 
 from organza.data.options import DataOptions
 from organza.data.pictures import open_pictures
 from organza.data.source import Source, held_apart
+from organza.data.stacked import StackedMNIST
 from organza.data.toys import open_toy
 from organza.errors import DataError
 
 SOURCES: dict[str, Callable[[DataOptions], Source]] = {
     "mnist": lambda options: open_mnist("mnist", options=options),
     "fashion-mnist": lambda options: open_fashion("fashion-mnist", options=options),
+    "stacked-mnist": lambda options: StackedMNIST("stacked-mnist", options=options),
     "ring8": lambda options: open_toy("ring8", options=options),
     "grid25": lambda options: open_toy("grid25", options=options),
     "moons": lambda options: open_toy("moons", options=options),
@@ -42,10 +45,15 @@ def open_source(source: str, options: DataOptions) -> Source:
         DataError: It is none of these, or cannot be read, or does not fit together; the message says what mends it.
     """
     if options.clusters:
-        bare = replace(options, clusters=0)
+        bare = replace(options, clusters=0, clusters_of=None)
         whole = open_source(source, bare)
-        like = whole if options.split == "train" else open_source(source, replace(bare, split="train"))
-        return grouped(whole, options.clusters, like=like)
+        if options.split == "train" and options.clusters_of is None:
+            return grouped(whole, options.clusters, like=whole)
+        origin = replace(bare, split="train")
+        if options.clusters_of is not None:
+            origin = replace(origin, limit=None, hold_out=0.0)
+        with closing(open_source(options.clusters_of or source, origin)) as like:
+            return grouped(whole, options.clusters, like=like)
     if options.hold_out:
         whole = open_source(source, replace(options, split="train", hold_out=0.0))
         train, test = held_apart(len(whole), options.hold_out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, final
 
 
@@ -18,6 +18,8 @@ class Spec:
 
     classes: tuple[str, ...] = ()
     """Class names in the order of their indices; empty where the data has no labels."""
+    grouped: bool = field(default=False, kw_only=True)
+    """Whether the classes are groups of similar samples that organza has found; they mean nothing to others."""
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -298,7 +298,7 @@ def quantiles(samples: Tensor) -> tuple[float, float]:
 
 def groups(labels: Tensor | None, rows: Tensor, spec: Spec) -> tuple[Tensor, Tensor]:
     """Which group each real sample belongs to, (N,), and the share of each group: its class, or its cluster."""
-    if labels is not None and spec.num_classes >= 2:
+    if labels is not None and spec.num_classes >= 2 and not spec.grouped:
         group, count = labels, spec.num_classes
     else:
         group, count = clusters(rows, min(CLUSTERS, max(1, len(rows) // 16)))

@@ -54,8 +54,9 @@ class History:
 
     @property
     def classes(self) -> Sequence[str]:
-        """Names of the classes of the data."""
-        return self.config.get("spec", {}).get("classes", ())
+        """Names of the classes of the data; none for groups that organza has found."""
+        spec = self.config.get("spec", {})
+        return () if spec.get("grouped") else spec.get("classes", ())
 
     def recent(self, key: str, count: int) -> list[float]:
         """The last `count` finite values of a column, oldest first; fewer if there are not so many."""

@@ -175,7 +175,7 @@ def held_out(run: Run) -> Source | None:
 def classifier_of(source: Source, device: str) -> Callable[[Tensor], Tensor] | None:
     """Tells the classes of images, -1 where it is not sure, of data that organza has a classifier for; else None."""
     spec, name = source.spec, CLASSIFIERS.get(source.name)
-    if name is None or not isinstance(spec, ImageSpec) or not spec.num_classes:
+    if name is None or not isinstance(spec, ImageSpec) or not spec.num_classes or spec.grouped:
         return None
     extractor = load_extractor(name, device=device)
 

@@ -106,7 +106,7 @@ def overlapped(kernel: Tensor) -> Tensor:
 
 @final
 class GrowingGenerator(nn.Module):
-    """Latents (N, latent), and labels (N,) if there are classes, to images (N, C, H, W), unbounded.
+    """Latents (N, latent), and labels (N,) if there are classes, to images (N, C, H, W).
 
     Args:
         data: Images of any size.
@@ -116,13 +116,23 @@ class GrowingGenerator(nn.Module):
         depth: Convolutions per level, the dense layer at level 0 being one.
         num_classes: Labels enter as an embedding beside the latent; 0: there are none.
         embedding: Length of the embedding.
+        last: After the layers that make images, such as nn.Tanh.
     """
 
     level: Tensor
     """What `forward` makes by itself: part of the state, so that averaged, saved and loaded networks know it too."""
 
     def __init__(
-        self, data: ImageSpec, *, latent: int, width: int, widest: int, depth: int, num_classes: int, embedding: int
+        self,
+        data: ImageSpec,
+        *,
+        latent: int,
+        width: int,
+        widest: int,
+        depth: int,
+        num_classes: int,
+        embedding: int,
+        last: nn.Module,
     ) -> None:
         super().__init__()
         self.sizes, channels = sizes(data), widths(data, width, widest)
@@ -136,7 +146,9 @@ class GrowingGenerator(nn.Module):
             first = [Widening(channels[level - 1], count, size)] if level else []
             rest = [EqualisedConv2d(count, count, 3) for _ in range(depth - 1)]
             self.blocks.append(rectified([*first, *rest], is_normed=True))
-        self.to_image = nn.ModuleList(EqualisedConv2d(count, data.channels, 1, gain=1.0) for count in channels)
+        self.to_image = nn.ModuleList(
+            nn.Sequential(EqualisedConv2d(count, data.channels, 1, gain=1.0), last) for count in channels
+        )
         self.norm = PixelNorm()
         self.register_buffer("level", torch.zeros(()))
 

@@ -2,7 +2,8 @@
 
 `fixup` is the paper's: each block starts as the identity (or near it), its other weights are drawn smaller the deeper
 the network is. `magnitude` keeps weights and activations at unit magnitude by construction, so that steps can be far
-larger; its weights are put back to unit length after each update (`renormalise`).
+larger; its weights are put back to unit length after each update (`renormalise`). Patches that overlap, which it has
+not, make sharper images than folded ones.
 
 Source: Huang, Gokaslan, Kuleshov, Tompkin 2024, R3GAN (arXiv:2501.05441); Zhang, Dauphin, Ma 2019, Fixup
 (arXiv:1901.09321); Karras et al. 2024, EDM2 (arXiv:2312.02696), section 2 and appendix B.
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, linear, pad
 
 from organza.data.spec import ImageSpec
+from organza.nets.equalised import PixelNorm
 from organza.nets.layers import Float32
 from organza.nets.resample import Downsample, Upsample
 from organza.nets.small_conv import Crop
@@ -233,9 +235,8 @@ class Plan:
             return nn.Sequential(layer(self.kind, channels, images * self.patch**2, 1), *unfold)
         kernel, beyond = self.reach
         last = nn.ConvTranspose2d(channels, images, kernel, stride=self.patch, padding=beyond, bias=False)
-        nn.init.normal_(
-            last.weight, std=self.patch / kernel * channels**-0.5
-        )  # (kernel / patch)^2 places meet in a pixel
+        places = (kernel / self.patch) ** 2  # that reach each pixel
+        nn.init.normal_(last.weight, std=(places * channels) ** -0.5)
         return last
 
     @property
@@ -265,6 +266,7 @@ class R3Generator(nn.Module):
         for before, after in pairwise(plan.channels):
             layers += [*plan.widened(before, after), Resized(plan.resize, up=True), *plan.stage(after)]
         self.body = nn.Sequential(*layers)
+        self.norm = PixelNorm(1e-4)  # without it tanh saturates, and the generator is dead
         self.last = plan.to_pixels(plan.channels[-1])
         self.gain = nn.Parameter(torch.ones(())) if plan.kind == "magnitude" else None
         self.crop = Crop(plan.data.height, plan.data.width)
@@ -275,7 +277,8 @@ class R3Generator(nn.Module):
             latent = torch.cat([latent, self.embed(label)], dim=1)
         x = self.start(latent)
         x = x.unflatten(1, self.basis.shape) + self.basis if self.is_dense else x[:, :, None, None] * self.basis
-        x = self.last(self.body(x.contiguous(memory_format=torch.channels_last)))
+        x = self.body(x.contiguous(memory_format=torch.channels_last))
+        x = self.last(self.norm(x) if self.is_bounded else x)
         x = self.crop(x if self.gain is None else x * self.gain)
         return x.tanh() if self.is_bounded else x
 

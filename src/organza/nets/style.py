@@ -287,6 +287,7 @@ class StyleGenerator(nn.Module):
         num_classes: Classes that the mapping is told; 0: none.
         w_decay: Share of the mean of W that a batch leaves as it was.
         patch: Side of the squares of pixels that the largest map makes at each of its places.
+        is_bounded: Whether pixels go through tanh.
     """
 
     def __init__(
@@ -304,6 +305,7 @@ class StyleGenerator(nn.Module):
         num_classes: int = 0,
         w_decay: float = 0.995,
         patch: int = 1,
+        is_bounded: bool = False,
     ) -> None:
         super().__init__()
         coarse = in_patches(data, patch)
@@ -324,7 +326,9 @@ class StyleGenerator(nn.Module):
                 )
             self.to_image.append(ToImage(outputs, coarse.channels, w_size=w_size, style=style))
         self.num_ws = len(self.layers) + (style == "modulate")  # the last one is for the last `ToImage`
-        self.up, self.finish = Upsample(SMOOTH), nn.Sequential(nn.PixelShuffle(patch), Crop(data.height, data.width))
+        last = [nn.Tanh()] if is_bounded else []
+        self.up = Upsample(SMOOTH)
+        self.finish = nn.Sequential(nn.PixelShuffle(patch), Crop(data.height, data.width), *last)
 
     @property
     def w_mean(self) -> Tensor:
@@ -340,7 +344,7 @@ class StyleGenerator(nn.Module):
         return self.to_w.truncate(w, psi, label)
 
     def synthesis(self, w: Tensor, seeds: Tensor | None = None) -> Tensor:
-        """W (N, num_ws, w_size) to images (N, C, H, W), not limited to [-1, 1].
+        """W (N, num_ws, w_size) to images (N, C, H, W), limited to [-1, 1] by tanh or not at all.
 
         Args:
             w: A row per layer.

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
@@ -40,17 +40,21 @@ class ProGAN(Recipe):
 
     accepts: ClassVar[tuple[type[Spec], ...]] = (ImageSpec,)
 
+    batch: int = 32
+    """Real samples per step, over all ranks."""
     latent: int = 64
     """Length of the latent vector z ~ N(0, I), which the generator normalises."""
-    width: int = 16
+    width: int = 8
     """Channels of the largest maps; doubled at each level below."""
     widest: int = 128
     """Channels of any map, at most."""
     depth: int = 1
     """Convolutions per level, at the smallest the dense layer being one; 2 in the paper."""
+    output: Literal["linear", "tanh"] = "tanh"
+    """What the generator's pixels go through; linear in the paper, where what leaves [-1, 1] is cut."""
     conditional: Conditional = "auto"
     """Whether the generator takes labels and the critic judges image and label together; auto: if there are any."""
-    growing: float = 0.5
+    growing: float = 0.3
     """Share of the budget before the last level begins, the same for each level before it; 0: full size at once."""
     fade: float = 0.5
     """Share of a level's time in which it is faded in; the last level takes no longer for it than the others."""
@@ -70,9 +74,9 @@ class ProGAN(Recipe):
     """Samples whose deviation the critic sees (minibatch standard deviation); couples them. 0: none."""
     critic_repeats: int = 1
     """Critic updates per generator update."""
-    generator_lr: float = 2e-3
+    generator_lr: float = 2e-2
     """Adam step size of the generator at the start."""
-    critic_lr: float = 2e-3
+    critic_lr: float = 2e-2
     """Adam step size of the critic at the start."""
     final_rate: float = 0.1
     """Share of the step sizes that is left at the end, after half a cosine over the last level; 1: constant."""
@@ -167,7 +171,8 @@ class ProGAN(Recipe):
     def networks(self, data: ImageSpec, num_classes: int) -> tuple[GrowingGenerator, GrowingCritic]:
         """A generator of full size, with its own level at 0, and a critic for all levels."""
         shape = {"width": self.width, "widest": self.widest, "depth": self.depth, "num_classes": num_classes}
-        g = GrowingGenerator(data, latent=self.latent, embedding=32, **shape)
+        last = nn.Tanh() if self.output == "tanh" else nn.Identity()
+        g = GrowingGenerator(data, latent=self.latent, embedding=32, last=last, **shape)
         c = GrowingCritic(data, group=self.minibatch_std, **shape)
         for network in (g, c):
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -195,6 +200,7 @@ PAPER = ProGAN(
     latent=512,
     widest=512,
     depth=2,
+    output="linear",
     conditional="no",
     loss="wasserstein",
     gradient_penalty=10.0,

@@ -7,8 +7,8 @@ Differs from the paper: every schedule runs over the whole budget, where the pap
 turns of a step see the same real batch; the penalties are taken at the images as the critic sees them, after
 augmentation, and both images of a pair are augmented alike; the augmentations are those of `augment.py`. The class's
 defaults, which are the preset `fast`, are for minutes: narrow networks that work on 2 x 2 pixels as one place, dense
-first and last layers, pixels through tanh, penalties every fourth step, both turns on the same fakes, thirty times
-the paper's rates. Points (the toys) get the fully connected pair.
+first and last layers, pixels through tanh after a pixel norm, penalties every fourth step, both turns on the same
+fakes, thirty times the paper's rates. Points (the toys) get the fully connected pair.
 """
 
 from __future__ import annotations
@@ -107,6 +107,8 @@ class R3GAN(Recipe):
         for name in ("blocks", "patch", "base", "widest", "expansion", "penalty_every"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} must be above 0; got {getattr(self, name)}")
+        if self.overlap and self.layers == "magnitude":
+            raise UsageError("layers magnitude has no patches that overlap: set overlap to no (--no-overlap)")
         if not 0 <= self.final_beta2 < 1:
             raise UsageError(f"final_beta2 must be at least 0 and below 1; got {self.final_beta2}")
         if self.widest < self.width:
@@ -211,8 +213,7 @@ class R3GAN(Recipe):
         plan = Plan(
             data=data, width=self.width, widest=self.widest, blocks=self.blocks, expansion=self.expansion,
             block_gain=self.block_gain, group=self.group, base=self.base, patch=self.patch, overlap=self.overlap,
-            kind=self.layers,
-            resize=self.resampling, ends=self.ends, output=self.output,
+            kind=self.layers, resize=self.resampling, ends=self.ends, output=self.output,
         )  # fmt: skip
         networks = (
             R3Generator(plan, latent=self.latent, num_classes=num_classes),

@@ -56,6 +56,8 @@ class StyleGAN2(Recipe):
     """Largest number of channels."""
     patch: int = 2
     """Side of the squares of pixels that the networks handle as one: 1 in the papers; 2 is several times faster."""
+    output: Literal["linear", "tanh"] = "tanh"
+    """What the generator's pixels go through; linear in the papers, where what leaves [-1, 1] is cut."""
     conditional: Conditional = "auto"
     """Whether the mapping takes labels and the critic judges sample and label together; auto: if there are any."""
     style: Style = "modulate"
@@ -176,7 +178,14 @@ class StyleGAN2(Recipe):
         shape = {"width": self.width, "widest": self.widest, "patch": self.patch, "num_classes": num_classes}
         mapping = {"mapping_layers": self.mapping_layers, "mapping_rate": self.mapping_rate}
         g = StyleGenerator(
-            data, latent=self.latent, w_size=self.w_size, style=self.style, has_noise=self.noise, **mapping, **shape
+            data,
+            latent=self.latent,
+            w_size=self.w_size,
+            style=self.style,
+            has_noise=self.noise,
+            is_bounded=self.output == "tanh",
+            **mapping,
+            **shape,
         )
         c = StyleCritic(data, minibatch_std=self.minibatch_std, is_residual=self.residual, **shape)
         for network in (g, c):
@@ -220,12 +229,13 @@ def from_styles(player: Player, size: int, *, num_classes: int, chunk: int) -> G
 
 
 Fields = dict[str, Any]
-PAPER: Fields = {"latent": 512, "w_size": 512, "widest": 512, "patch": 1, "loss": "nonsaturating", "penalty_every": 16}
+PAPER: Fields = {"latent": 512, "w_size": 512, "widest": 512, "patch": 1, "output": "linear"}
+GAME: Fields = {"loss": "nonsaturating", "penalty_every": 16}
 RATES: Fields = {"mapping_rate": 0.01, "generator_lr": 2.5e-3, "critic_lr": 2.5e-3, "final_rate": 1.0, "batch": 64}
 LIGHT: Fields = {"width": 512, "mixing": 0.0, "residual": False, "minibatch_std": 32, "r1": 0.01}
 HEAVY: Fields = {"width": 64, "mixing": 0.9, "mapping_layers": 8, "minibatch_std": 8, "r1": 1.0, "path_length": 2.0}
 PRESETS = {
-    "paper256": StyleGAN2(halflife=2e4, ramp=None, length=360, **PAPER, **RATES, **HEAVY),
-    "cifar": StyleGAN2(halflife=5e5, length=2000, **PAPER, **RATES, **LIGHT),
+    "paper256": StyleGAN2(halflife=2e4, ramp=None, length=360, **PAPER, **GAME, **RATES, **HEAVY),
+    "cifar": StyleGAN2(halflife=5e5, length=2000, **PAPER, **GAME, **RATES, **LIGHT),
     "tiny": StyleGAN2(latent=8, w_size=8, width=4, widest=8, path_length=2.0, mixing=0.9, batch=16, length=1),
 }

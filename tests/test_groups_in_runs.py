@@ -1,0 +1,55 @@
+"""What the rest of organza makes of a run whose classes are groups."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import organza
+from organza.cli.__main__ import main
+from organza.data import DataOptions
+from organza.doctor.visit import visit
+from organza.run import Run
+from organza.settings import RunSettings
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("grouped") / "run"
+    options = DataOptions(labels=False, clusters=16, limit=2000)
+    settings = RunSettings(run=folder, doctor_every=64, doctor_share=1.0)
+    return organza.train("r3gan:tiny", samples=640, settings=settings, options=options)
+
+
+def test_the_doctor_takes_no_group_for_a_class(run: Run) -> None:
+    row = next(row for row in reversed(run.rows()) if "health/counts" in row)
+    assert len(row["health/counts"]) == len(row["health/shares"]) == 16  # clusters of its own
+    assert "label_imbalance" not in {finding.name for finding in visit(run)}
+
+
+def test_groups_are_made_like_classes(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "group.png"
+    assert main(["generate", str(run.folder), "--count", "4", "--label", "group 03", "--out", str(out)]) == 0
+    assert out.exists()
+
+
+def test_a_run_with_groups_is_scored_against_data_that_has_labels(run: Run) -> None:
+    records = organza.evaluate(run, count=200)
+    assert {"frechet", "recognised"} <= {record.measure for record in records}
+    assert "accuracy" not in {record.measure for record in records}
+
+
+def test_fine_tuning_on_other_data_keeps_the_groups(run: Run, tmp_path: Path) -> None:
+    tuned = tmp_path / "tuned"
+    train = ["finetune", str(run.folder), "--data", "mnist", "--limit", "100", "--samples", "32", "--run", str(tuned)]
+    assert main([*train, "--doctor", "off"]) == 0
+    saved = json.loads((tuned / "run.json").read_text())
+    assert saved["data"]["options"]["clusters"] == 16
+    assert saved["data"]["options"]["clusters_of"] == "mnist"
+    assert saved["recipe"]["why"] == []
+
+
+def test_a_resumed_run_has_the_groups_that_it_had(run: Run) -> None:
+    assert organza.resume(run).spec == run.spec
