@@ -175,7 +175,8 @@ def load(base: str, name: str) -> tuple[ModuleType, type[Recipe]]:
     from organza.auto import Auto
     from organza.recipes import RECIPES
 
-    if base in (known := {"auto": Auto} | RECIPES):
+    known: dict[str, type[Recipe]] = {"auto": Auto} | RECIPES
+    if base in known:
         recipe_class = known[base]
         return sys.modules[recipe_class.__module__], recipe_class
     if base.endswith(".py"):
@@ -186,10 +187,10 @@ def load(base: str, name: str) -> tuple[ModuleType, type[Recipe]]:
         except (ImportError, ValueError) as error:
             if base.isidentifier() and getattr(error, "name", None) == base:
                 where = "or a file such as ./my_gan.py, nor a module that is installed or whose folder is on PYTHONPATH"
-                raise UsageError(unknown("recipe", base, RECIPES, where)) from error
+                raise UsageError(unknown("recipe", base, known, where)) from error
             raise UsageError(f"cannot import the recipe module {base!r}: {error}") from error
     else:
-        raise UsageError(unknown("recipe", base, RECIPES, "or a file such as ./my_gan.py"))
+        raise UsageError(unknown("recipe", base, known, "or a file such as ./my_gan.py"))
     own = [
         value
         for value in vars(module).values()

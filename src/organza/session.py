@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -216,6 +216,7 @@ def decided(
     clusters = old.data_options.clusters if old else auto.groups(source.spec, count=len(source))
     if clusters and not options.clusters:
         options = replace(options, clusters=clusters)
+        source.close()
         with distributed.main_first():
             source = open_source(data, options)
         if distributed.is_main():
@@ -234,8 +235,10 @@ def foresee(found: Found, data: str, settings: RunSettings, options: DataOptions
     """What `start` would train, and how it would read the data, which is opened only where that decides it."""
     if not isinstance(found.recipe, Auto):
         return found, options
-    source, device = open_source(data, options), devices.choose(settings.device)
-    found, _, options = decided(found, data, source, settings, options, device=device)
+    with closing(open_source(data, options)) as source:
+        device = devices.choose(settings.device)
+        found, chosen, options = decided(found, data, source, settings, options, device=device)
+        chosen.close()
     return found, options
 
 

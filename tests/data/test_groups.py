@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from organza.data import DataOptions, open_source
+from organza.data.check import check
 from organza.data.groups import distances, fit
 from organza.errors import DataError, UsageError
 
@@ -80,6 +83,14 @@ def test_data_with_labels_of_its_own_is_not_grouped() -> None:
 def test_too_few_samples_for_so_many_groups_are_refused() -> None:
     with pytest.raises(DataError, match="take --clusters 5"):
         open_source("mnist", DataOptions(labels=False, clusters=64, limit=100))
+
+
+def test_checking_a_folder_refuses_the_groups_that_training_would_refuse(tmp_path: Path) -> None:
+    for index in range(6):
+        Image.new("L", (8, 8), 40 * index).save(tmp_path / f"{index}.png")
+    found = check(str(tmp_path), DataOptions(clusters=4))
+    assert not found.ok
+    assert "--clusters 4 does not suit the 6 samples" in found.error
 
 
 def test_one_group_is_refused() -> None:

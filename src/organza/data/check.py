@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from organza.data.files import open_files
+from organza.data.groups import refuse_groups
 from organza.data.options import DataOptions
 from organza.data.pictures import Survey, notes_of, refuse, size_text, spec_of, survey
 from organza.data.registry import SOURCES, TAKES_FOLDER, kind_of, locate, open_source
@@ -82,6 +83,8 @@ def _check_pictures(source: str, path: Path, options: DataOptions) -> Check:
         refuse(found, options)
         spec = spec_of(found, options)
         notes = notes_of(found, spec)
+        if options.clusters and options.clusters_of is None:
+            refuse_groups(options.clusters, classes=spec.classes, samples=len(found.scan.pictures), name=path.name)
     except DataError as failure:
         error = str(failure)
     pictures, labels = found.scan.pictures, found.labels

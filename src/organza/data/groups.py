@@ -79,20 +79,26 @@ def grouped(source: Source, count: int, *, like: Source) -> Grouped:
     Raises:
         DataError: There are labels already, or too few samples for so many groups.
     """
-    if source.spec.classes:
-        raise DataError(
-            f"{source.name} has {len(source.spec.classes)} classes of its own, and --clusters makes classes where "
-            "there are none; leave it out, or add --no-labels"
-        )
-    if not 2 <= count <= len(like) // LEAST:
-        raise DataError(
-            f"--clusters {count} does not suit the {len(like):,} samples of {like.name}: it needs at least 2, and "
-            f"{LEAST} samples for each; take --clusters {max(2, min(64, len(like) // LEAST))}"
-        )
+    refuse_groups(count, classes=source.spec.classes, samples=len(like), name=source.name)
     fitted = min(len(like), STREAMED if isinstance(like, StreamedSource) else FITTED)
     chosen = np.linspace(0, len(like) - 1, max(fitted, count * LEAST)).round().astype(np.int64)
     parts = np.array_split(chosen, -(-len(chosen) // PART))
     return Grouped(source, *fit(torch.cat([small(like.read(part), like.spec) for part in parts]), count))
+
+
+def refuse_groups(count: int, *, classes: tuple[str, ...], samples: int, name: str) -> None:
+    """Raise DataError if so many groups of so many samples make no sense, or there are classes already."""
+    if classes:
+        raise DataError(
+            f"{name} has {len(classes)} classes of its own, and --clusters makes classes where there are none; leave "
+            "it out, or add --no-labels"
+        )
+    if not 2 <= count <= samples // LEAST:
+        most = max(2, min(64, samples // LEAST))
+        raise DataError(
+            f"--clusters {count} does not suit the {samples:,} samples of {name}: it needs at least 2, and {LEAST} "
+            f"samples for each; take --clusters {most}" + ("" if samples >= 2 * LEAST else ", of more samples")
+        )
 
 
 def small(batch: Batch, spec: Spec) -> Tensor:

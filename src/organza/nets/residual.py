@@ -209,8 +209,9 @@ def evened(x: Tensor) -> Tensor:
 class ResidualGenerator(nn.Module):
     """Latents (N, latent), and labels (N,) if there are classes, to images (N, C, H, W) in [-1, 1].
 
-    A dense layer to the smallest map, one `UpBlock` per doubling, norm, ReLU, 3x3, tanh. Labels choose the gains and
-    biases of the norms in the blocks. `patch` is the side of the squares of pixels that the places of the last map are.
+    A dense layer to the smallest map, whose shorter side is at most `base`; one `UpBlock` per doubling, norm, ReLU,
+    3x3, tanh. Labels choose the gains and biases of the norms in the blocks. `patch` is the side of the squares of
+    pixels that are the places of the last map.
     """
 
     def __init__(
@@ -222,11 +223,12 @@ class ResidualGenerator(nn.Module):
         widest: int,
         norm: MapNorm,
         num_classes: int = 0,
+        base: int = BASE,
         patch: int = 1,
     ) -> None:
         super().__init__()
         coarse = in_patches(data, patch)
-        ups = halvings(coarse)
+        ups = halvings(coarse, base)
         channels = ladder(width, ups, widest=widest)[::-1]
         channels = [channels[0], *channels]
         rows, columns = -(-coarse.height // 2**ups), -(-coarse.width // 2**ups)

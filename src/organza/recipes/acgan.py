@@ -47,7 +47,7 @@ class ACGAN(Recipe):
     """Channels of the largest map; doubled at each halving of the size, up to 8 times. Hidden units for points."""
     loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein", "relativistic"] = "relativistic"
     """The game that is played with the scores."""
-    class_weight: float = 1.0
+    class_weight: float = 0.1
     """Weight of the class term in both players' losses."""
     class_of_fakes: bool = False
     """Whether the critic learns to name the classes of fakes too, as in the paper, or of real samples alone."""
@@ -164,6 +164,7 @@ PRESETS = {
         latent=100,
         width=64,
         loss="nonsaturating",
+        class_weight=1.0,
         r1=0.0,
         critic_norm="batch",
         init="normal",

@@ -42,11 +42,13 @@ class BigGAN(Recipe):
 
     accepts = (ImageSpec,)
 
+    batch: int = 32
+    """Real samples per step, over all ranks."""
     latent: int = 48
     """Length of the latent vector z ~ N(0, I), cut into a part for each block and one for the first layer."""
-    generator_width: int = 16
+    generator_width: int = 32
     """Channels of the generator's largest map."""
-    critic_width: int = 16
+    critic_width: int = 32
     """Channels of the critic's largest map."""
     widest: int = 4
     """Channels double at each halving of the size, up to so many times those of the largest map; 1: all the same."""
@@ -58,7 +60,7 @@ class BigGAN(Recipe):
     """Whether generator and critic are told the labels; auto: if there are any."""
     attention: int = 0
     """Self-attention in both networks on the largest maps below full size whose shorter side is at most this; 0: no."""
-    critic_base: int = 8
+    critic_base: int = 4
     """The critic halves the image until its shorter side is at most this."""
     critic_plain: int = 1
     """Blocks of the critic after those, that keep the size."""
@@ -81,9 +83,9 @@ class BigGAN(Recipe):
     """Norm of the generator's maps before their conditional gains and biases."""
     init: Init = "orthogonal"
     """How weights are drawn at the start."""
-    generator_lr: float = 1e-3
+    generator_lr: float = 8e-3
     """Adam step size of the generator at the start."""
-    critic_lr: float = 2e-3
+    critic_lr: float = 1.5e-3
     """Adam step size of the critic at the start."""
     final_rate: float = 0.05
     """Share of the step sizes that is left at the end, after half a cosine over the budget; 1: constant."""
@@ -211,8 +213,8 @@ class BigGAN(Recipe):
 PRESETS = {
     "cifar10": BigGAN(
         patch=1, latent=80, generator_width=384, critic_width=384, widest=1, embedding=128, attention=16,
-        critic_plain=2, orthogonality=0.0, critic_repeats=5, generator_lr=2e-4, critic_lr=2e-4, final_rate=1.0,
-        betas=(0.5, 0.999), length=640,
+        critic_base=8, critic_plain=2, orthogonality=0.0, critic_repeats=5, generator_lr=2e-4, critic_lr=2e-4,
+        final_rate=1.0, betas=(0.5, 0.999), batch=64, length=640,
     ),
     "paper128": BigGAN(
         patch=1, latent=120, generator_width=96, critic_width=96, widest=16, embedding=128, attention=64,

@@ -60,9 +60,9 @@ class LSGAN(Recipe):
     """Norm of the critic's hidden layers; batch would couple samples and does not go with penalties."""
     init: Init = "he"
     """How weights are drawn at the start."""
-    generator_lr: float = 4e-3
+    generator_lr: float = 2e-3
     """Adam step size of the generator at the start."""
-    critic_lr: float = 4e-3
+    critic_lr: float = 2e-3
     """Adam step size of the critic at the start."""
     final_rate: float = 0.05
     """Share of the step sizes that is left at the end, after half a cosine over the budget; 1: constant."""

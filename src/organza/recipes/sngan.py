@@ -37,6 +37,8 @@ from organza.schedules import linear
 class SNGAN(Recipe):
     """Residual networks with spectral norm in the critic; fully connected networks for points."""
 
+    batch: int = 32
+    """Real samples per step, over all ranks."""
     latent: int = 64
     """Length of the latent vector z ~ N(0, I)."""
     generator_width: int = 32
@@ -45,7 +47,9 @@ class SNGAN(Recipe):
     """Channels of the critic's largest map."""
     widest: int = 4
     """Channels double at each halving of the size, up to so many times those of the largest map; 1: all the same."""
-    critic_base: int = 8
+    generator_base: int = 4
+    """The shorter side of the generator's smallest map is at most this."""
+    critic_base: int = 4
     """The critic halves the image until its shorter side is at most this."""
     critic_plain: int = 1
     """Blocks of the critic after those, that keep the size."""
@@ -61,22 +65,22 @@ class SNGAN(Recipe):
     """Latents in a generator update for each real sample in a critic update."""
     generator_norm: MapNorm = "batch"
     """Norm in the generator's blocks, with a gain and a bias per class where there are labels."""
-    init: Init = "xavier"
+    init: Init = "orthogonal"
     """How weights are drawn at the start."""
-    generator_lr: float = 1e-3
+    generator_lr: float = 5e-3
     """Adam step size of the generator at the start."""
-    critic_lr: float = 1e-3
+    critic_lr: float = 2e-3
     """Adam step size of the critic at the start."""
     final_rate: float = 0.0
     """Share of the step sizes that is left at the end; they fall in a straight line."""
-    betas: tuple[float, float] = (0.0, 0.9)
+    betas: tuple[float, float] = (0.0, 0.99)
     """Adam's decay rates of the first and second moment."""
     halflife: float = 1e6
     """Of the averaged generator, in samples; at most a twentieth of the samples seen. 0: no average."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("generator_width", "critic_width", "widest", "critic_base", "patch"):
+        for name in ("generator_width", "critic_width", "widest", "generator_base", "critic_base", "patch"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1; got {getattr(self, name)}")
         if self.critic_plain < 0:
@@ -149,6 +153,7 @@ class SNGAN(Recipe):
             widest=self.widest,
             norm=self.generator_norm,
             num_classes=num_classes,
+            base=self.generator_base,
             patch=self.patch,
         )
         c = ResidualCritic(
@@ -160,6 +165,8 @@ class SNGAN(Recipe):
             num_classes=num_classes,
             patch=self.patch,
         )
+        if c.embed is not None:  # spectral norm hides its scale, but a smaller one learns faster
+            nn.init.normal_(c.embed.weight, std=c.embed.embedding_dim**-0.5)
         for network in (g, c):
             initialise(network, self.init).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         return g, spectrally_normed(c)
@@ -173,26 +180,32 @@ PRESETS = {
         generator_width=256,
         critic_width=128,
         widest=1,
+        critic_base=8,
         critic_plain=2,
         patch=1,
         critic_repeats=5,
         generator_batch=2,
+        init="xavier",
         generator_lr=2e-4,
         critic_lr=2e-4,
+        betas=(0.0, 0.9),
         halflife=0.0,
+        batch=64,
     ),
     "imagenet": SNGAN(
         latent=128,
         generator_width=64,
         critic_width=64,
         widest=16,
-        critic_base=4,
         patch=1,
         critic_repeats=5,
         generator_batch=2,
+        init="xavier",
         generator_lr=2e-4,
         critic_lr=2e-4,
+        betas=(0.0, 0.9),
         halflife=0.0,
+        batch=64,
     ),
     "tiny": SNGAN(latent=8, generator_width=4, critic_width=4, widest=2, batch=16, length=1),
 }

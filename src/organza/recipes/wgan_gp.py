@@ -50,7 +50,7 @@ class WGANGP(Recipe):
     """Steps between penalties, each weighted by as much (lazy regularisation)."""
     epsilon: float = 0.05
     """Step of the finite difference."""
-    critic_repeats: int = 2
+    critic_repeats: int = 1
     """Critic updates per generator update (n_critic in Algorithm 1)."""
     generator_norm: Norm = "batch"
     """Norm of the generator's hidden layers."""
@@ -58,9 +58,9 @@ class WGANGP(Recipe):
     """Norm of the critic's hidden layers; not batch, which couples the samples that the penalty takes one by one."""
     init: Init = "he"
     """How weights are drawn at the start."""
-    generator_lr: float = 2e-3
+    generator_lr: float = 4e-3
     """Adam step size of the generator at the start (alpha in Algorithm 1)."""
-    critic_lr: float = 2e-3
+    critic_lr: float = 4e-3
     """Adam step size of the critic at the start."""
     final_rate: float = 0.05
     """Share of the step sizes that is left at the end, after half a cosine over the budget; 1: constant."""
