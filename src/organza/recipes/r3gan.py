@@ -8,7 +8,7 @@ turns of a step see the same real batch; the penalties are taken at the images a
 augmentation, and both images of a pair are augmented alike; the augmentations are those of `augment.py`. The class's
 defaults, which are the preset `fast`, are for minutes: narrow networks that work on 2 x 2 pixels as one place, dense
 first and last layers, pixels through tanh after a pixel norm, penalties every fourth step, both turns on the same
-fakes, thirty times the paper's rates. Points (the toys) get the fully connected pair.
+fakes, twenty-five times the paper's rates. Points (the toys) get the fully connected pair.
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ class R3GAN(Recipe):
     """Probability of each at the end, from 0 at the start along half a cosine; the upper limit where it adapts."""
     augment_target: float = 0.0
     """Mean sign of the real scores to which the share adapts instead (ADA; 0.6 there)."""
-    generator_lr: float = 6e-3
+    generator_lr: float = 5e-3
     """Adam step size of the generator at the start."""
-    critic_lr: float = 6e-3
+    critic_lr: float = 5e-3
     """Adam step size of the critic at the start."""
     final_rate: float = 0.1
     """Share of the step sizes that is left at the end, after half a cosine over the budget."""
