@@ -202,6 +202,7 @@ OPTIONS = [
     "--crop",
     "--channels",
     "--clusters",
+    "--clusters-of",
     "--labels",
     "--split",
     "--limit",

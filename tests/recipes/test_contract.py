@@ -58,7 +58,7 @@ BATCH_STATISTICS_OFF = {
     "wgan_gp": {"generator_norm": "none"},
 }
 """Fields that switch batch statistics off where a family has them: micro-batches see other ones than the batch."""
-PHASES = (0.0, 0.5, 0.9)
+PHASES = (0.0, 0.25, 0.5, 0.9)
 """Shares of the budget at which every turn is taken: networks that grow have other parts at each."""
 
 MOMENTS: dict[str, dict[str, Any]] = {
