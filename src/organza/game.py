@@ -369,6 +369,7 @@ def from_latents(
     key: str,
     num_classes: int = 0,
     decode: Callable[[Tensor], Tensor] | None = None,
+    make: Callable[..., Tensor] | None = None,
     chunk: int = 250,
 ) -> Generate:
     """The usual `Game.generate`: averaged weights, latents in, samples out, a chunk of them at a time.
@@ -379,16 +380,19 @@ def from_latents(
         key: Batch key of the samples, `Spec.key`.
         num_classes: How many classes the network takes; 0: it takes latents alone.
         decode: From what the network makes to the range of the spec; None: they are the same.
+        make: From network, truncation, latents and labels to samples, where truncation is not to scale the latents.
         chunk: Samples in a forward pass; see `at_once`.
     """
 
     def generate(request: Request) -> Batch:
-        device = next(player.averaged.parameters()).device
+        device, psi = next(player.averaged.parameters()).device, request.truncation
+        request = request if make is None else replace(request, truncation=1.0)
         inputs = [latents(request, size)] + ([labels(request, num_classes)] if num_classes else [])
         parts = []
         with evaluating(player.averaged, has_graph=inputs[0].requires_grad) as network:
             for part in zip(*(value.split(chunk) for value in inputs), strict=True):
-                samples = network(*(value.to(device) for value in part)).float()
+                moved = [value.to(device) for value in part]
+                samples = (network(*moved) if make is None else make(network, psi, *moved)).float()
                 parts.append(samples if decode is None else decode(samples))
         made = {key: torch.cat(parts)}
         return made | {"label": inputs[1].to(device)} if num_classes else made

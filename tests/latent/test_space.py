@@ -97,8 +97,18 @@ def test_w_is_the_default_where_there_is_one_and_refused_where_there_is_none(spa
         space("dcgan", "w")
 
 
-def test_gradients_in_z_of_a_family_that_keeps_them_to_itself_are_refused(space: Make) -> None:
+def test_gradients_in_z_reach_the_latents_of_a_family_with_a_w_too(space: Make) -> None:
     here = space("stylegan2", "z")
+    points = here.draw(1).requires_grad_()
+    here.images(points, here.labels(1)).sum().backward()
+    assert points.grad is not None
+    assert points.grad.abs().max() > 0
+
+
+def test_gradients_in_z_of_a_family_that_keeps_them_to_itself_are_refused(space: Make) -> None:
+    here = space("dcgan", "z")
+    made_by = here.game.generate
+    here.game.generate = torch.no_grad()(made_by)
     with pytest.raises(UsageError, match="no gradient in z; choose --space w"):
         here.images(here.draw(1).requires_grad_(), here.labels(1))
 

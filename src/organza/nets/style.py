@@ -9,7 +9,7 @@ projection, Miyato and Koyama 2018 (arXiv:1802.05637). Truncation towards the me
 from __future__ import annotations
 
 import math
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -372,6 +372,12 @@ class StyleGenerator(nn.Module):
             row = torch.arange(self.num_ws, device=w.device)[None, :, None]
             w = torch.where(row < crossover[:, None, None], w, self.mapping(other, label))
         return self.synthesis(w, seeds)
+
+
+def synthesised(network: Any, psi: float, latent: Tensor, label: Tensor | None = None) -> Tensor:
+    """Images of a generator with a space W, whose w are drawn towards their mean by `psi`; 1: left as they are."""
+    w = network.mapping(latent, label)
+    return network.synthesis(w if psi == 1 else network.truncate(w, psi, label))
 
 
 @final

@@ -15,8 +15,7 @@ images, hardly move equalised weights by then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
 import torch
@@ -25,9 +24,9 @@ from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
-from organza.game import Batch, Clock, Game, Generate, Loss, Player, Request, Turn, at_once, evaluating, labels, latents
+from organza.game import Batch, Clock, Game, Loss, Player, Turn, at_once, from_latents
 from organza.losses import OBJECTIVES
-from organza.nets.style import MovingAverage, Style, StyleCritic, StyleGenerator, seeded_noise
+from organza.nets.style import MovingAverage, Style, StyleCritic, StyleGenerator, seeded_noise, synthesised
 from organza.penalties import path_lengths, r1
 from organza.recipe import Conditional, Recipe, known_classes
 from organza.schedules import cosine
@@ -168,7 +167,15 @@ class StyleGAN2(Recipe):
         return Game(
             players={"generator": generator, "critic": critic},
             turns=turns,
-            generate=from_styles(generator, self.latent, num_classes=num_classes, chunk=at_once(data.shape)),
+            generate=from_latents(
+                generator,
+                self.latent,
+                key=data.key,
+                num_classes=num_classes,
+                decode=lambda x: x.clamp(-1, 1),
+                make=synthesised,
+                chunk=at_once(data.shape),
+            ),
             draw=draw,
             extras={"path_length": mean_length} if self.path_length else {},
         )
@@ -203,29 +210,6 @@ class StyleGAN2(Recipe):
             halflife=halflife or None,
             ramp=self.ramp,
         )
-
-
-def from_styles(player: Player, size: int, *, num_classes: int, chunk: int) -> Generate:
-    """As `from_latents`, but truncation draws w towards its mean instead of scaling the latent."""
-
-    def parts(request: Request) -> Iterable[tuple[Tensor, Tensor | None]]:
-        z = latents(replace(request, truncation=1.0), size).split(chunk)
-        return zip(z, labels(request, num_classes).split(chunk) if num_classes else [None] * len(z), strict=True)
-
-    def generate(request: Request) -> Batch:
-        device, images = next(player.averaged.parameters()).device, []
-        with evaluating(player.averaged) as network:
-            assert isinstance(network, StyleGenerator)
-            for z, label in parts(request):
-                label = None if label is None else label.to(device)
-                w = network.mapping(z.to(device), label)
-                if request.truncation != 1:
-                    w = network.truncate(w, request.truncation, label)
-                images.append(network.synthesis(w).clamp(-1, 1))
-        made = {"image": torch.cat(images)}
-        return made | {"label": labels(request, num_classes).to(device)} if num_classes else made
-
-    return generate
 
 
 Fields = dict[str, Any]

@@ -11,8 +11,7 @@ work. For pictures below 64 pixels `stylegan2` is the better choice; the class's
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
 import torch
@@ -21,10 +20,10 @@ from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
-from organza.game import Batch, Clock, Game, Generate, Loss, Player, Request, Turn, at_once, evaluating, labels, latents
+from organza.game import Batch, Clock, Game, Loss, Player, Turn, at_once, from_latents
 from organza.losses import OBJECTIVES
 from organza.nets.resample import Blur
-from organza.nets.style import StyleCritic
+from organza.nets.style import StyleCritic, synthesised
 from organza.nets.style3 import AliasFreeGenerator, Equivariance
 from organza.penalties import r1
 from organza.recipe import Conditional, Recipe, known_classes
@@ -153,7 +152,15 @@ class StyleGAN3(Recipe):
         return Game(
             players={"generator": generator, "critic": critic},
             turns=turns,
-            generate=from_styles(generator, self.latent, num_classes=num_classes, chunk=at_once(data.shape)),
+            generate=from_latents(
+                generator,
+                self.latent,
+                key=data.key,
+                num_classes=num_classes,
+                decode=lambda x: x.clamp(-1, 1),
+                make=synthesised,
+                chunk=at_once(data.shape),
+            ),
             draw=draw,
         )
 
@@ -196,29 +203,6 @@ class StyleGAN3(Recipe):
             lr=cosine(lr * share, lr * share * self.final_rate),
             halflife=halflife or None,
         )
-
-
-def from_styles(player: Player, size: int, *, num_classes: int, chunk: int) -> Generate:
-    """As `from_latents`, but truncation draws w towards its mean instead of scaling the latent."""
-
-    def parts(request: Request) -> Iterable[tuple[Tensor, Tensor | None]]:
-        z = latents(replace(request, truncation=1.0), size).split(chunk)
-        return zip(z, labels(request, num_classes).split(chunk) if num_classes else [None] * len(z), strict=True)
-
-    def generate(request: Request) -> Batch:
-        device, images = next(player.averaged.parameters()).device, []
-        with evaluating(player.averaged) as network:
-            assert isinstance(network, AliasFreeGenerator)
-            for z, label in parts(request):
-                label = None if label is None else label.to(device)
-                w = network.mapping(z.to(device), label)
-                if request.truncation != 1:
-                    w = network.truncate(w, request.truncation, label)
-                images.append(network.synthesis(w).clamp(-1, 1))
-        made = {"image": torch.cat(images)}
-        return made | {"label": labels(request, num_classes).to(device)} if num_classes else made
-
-    return generate
 
 
 Fields = dict[str, Any]
