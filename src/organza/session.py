@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from torch.nn import BatchNorm1d, BatchNorm2d
-
 from organza import __version__, checkpoint, devices, distributed
-from organza.auto import Auto
-from organza.data import DataOptions, open_source
-from organza.data.pictures import CHANNELS
+from organza.assemble import build, decided, open_data, prepare, refuse_other_data
+from organza.data import DataOptions
 from organza.data.source import Source
-from organza.data.spec import ImageSpec, Spec
+from organza.data.spec import ImageSpec
 from organza.doctor.visit import cure, summary, visit
-from organza.errors import CheckpointError, DataError, DivergedError, StorageError, UsageError
+from organza.errors import CheckpointError, DivergedError, StorageError
 from organza.game import Batch, Clock, Game, Hook, Request, Stop
 from organza.hooks.console import say
 from organza.hooks.crew import Crew
 from organza.hooks.evaluation import check_measure, verdict
 from organza.hooks.samples import grid_labels
 from organza.hooks.signals import Signals
-from organza.hooks.trackers import check
 from organza.recipe import Found, Recipe, find, named
 from organza.report import write_report
 from organza.run import Run, create_run, launched_before, locked, open_run, truncate_rows
@@ -181,121 +176,6 @@ def finetune(
         options=options,
         hooks=hooks,
         origin=old,
-    )
-
-
-def prepare(settings: RunSettings) -> str:
-    """Device, ranks and the packages of trackers; must come before anything is computed."""
-    devices.prepare()
-    device = devices.choose(settings.device)
-    distributed.start(device)
-    if distributed.is_main():
-        check(settings.track)
-    return device
-
-
-def open_data(data: str, options: DataOptions) -> Source:
-    """Open the source, rank 0 first, and tell the user what was noticed."""
-    with distributed.main_first():
-        source = open_source(data, options)
-    for note in source.notes if distributed.is_main() else ():
-        say(note)
-    return source
-
-
-def decided(
-    found: Found, data: str, source: Source, settings: RunSettings, options: DataOptions, *, device: str
-) -> tuple[Found, Source, DataOptions]:
-    """What was given, or what `auto` chooses; where the folder holds a run, that run's own."""
-    if not isinstance(found.recipe, Auto):
-        return found, source, options
-    auto, old = found.recipe, None
-    if settings.run and (settings.run / "run.json").exists():
-        old = open_run(settings.run)
-        old = old if old.found.why else None  # else somebody named its recipe
-    clusters = old.data_options.clusters if old else auto.groups(source.spec, count=len(source))
-    if clusters and not options.clusters:
-        options = replace(options, clusters=clusters)
-        source.close()
-        with distributed.main_first():
-            source = open_source(data, options)
-        if distributed.is_main():
-            say(source.notes[-1])
-    if old:
-        return replace(old.found, recipe=replace(old.found.recipe, **auto.asked)), source, options
-    found = auto.choose(
-        source.spec, count=len(source), device=device, minutes=settings.minutes, world=distributed.world()
-    )
-    for reason in found.why if distributed.is_main() else ():
-        say(f"auto: {reason}")
-    return found, source, options
-
-
-def foresee(found: Found, data: str, settings: RunSettings, options: DataOptions) -> tuple[Found, DataOptions]:
-    """What `start` would train, and how it would read the data, which is opened only where that decides it."""
-    if not isinstance(found.recipe, Auto):
-        return found, options
-    with closing(open_source(data, options)) as source:
-        device = devices.choose(settings.device)
-        found, chosen, options = decided(found, data, source, settings, options, device=device)
-        chosen.close()
-    return found, options
-
-
-def build(recipe: Recipe, source: Source, settings: RunSettings, *, weights: Path | None) -> Game:
-    """The game for this data with its initial weights, or those of a checkpoint that was found whole."""
-    recipe.check(source.spec)
-    if len(source) < 2:
-        raise DataError(
-            f"{source.name} holds a single sample, and a GAN needs two at least and hundreds to learn anything: give "
-            "more, or leave out --limit"
-        )
-    if recipe.batch > len(source):
-        raise UsageError(
-            f"a batch of {recipe.batch:,} is larger than the data set ({source.name}: {len(source):,} samples); set "
-            f"--batch to {len(source):,} at most"
-        )
-    if recipe.batch % distributed.world():
-        raise UsageError(
-            f"a batch of {recipe.batch} cannot be shared by {distributed.world()} processes; set --batch to a multiple"
-        )
-    torch.manual_seed(settings.seed)
-    game = recipe.build(source.spec)
-    refuse_single_samples(game, recipe.batch // distributed.world(), settings.micro_batch)
-    if weights is not None:
-        checkpoint.load_players(weights, game, is_checked=True)
-    return game
-
-
-def refuse_single_samples(game: Game, count: int, micro_batch: int | None) -> None:
-    """Raise if batch norm would see a single sample in a pass; the trainer splits `count` samples evenly."""
-    smallest = count // -(-count // (micro_batch or count))
-    has_batch_norm = any(
-        isinstance(part, BatchNorm1d | BatchNorm2d) for whole in game.modules() for part in whole.modules()
-    )
-    if smallest < 2 and has_batch_norm:
-        raise UsageError(
-            "batch norm needs two samples or more in each pass, and here a pass has a single one: set --micro-batch, "
-            "and --batch for each process, to 2 or more, or take a norm of another kind"
-        )
-
-
-def refuse_other_data(origin: Run, spec: Spec) -> None:
-    """Raise if the weights of a run were made for data of another kind than this: say what differs and what to do."""
-    before = origin.spec
-    if before.shape != spec.shape:
-        (made, given), mend = (" x ".join(map(str, shape)) for shape in (before.shape, spec.shape)), "give such data"
-        if isinstance(before, ImageSpec):
-            mode = next((f" --channels {name}" for name, count in CHANNELS.items() if count == before.channels), "")
-            mend = f"add --resize {before.width}x{before.height}{mode}"
-    elif before.num_classes != spec.num_classes:
-        made, given = (f"{s.num_classes} classes ({', '.join(s.classes[:12])})" for s in (before, spec))
-        mend = "give data with the same classes" if before.classes else "add --no-labels"
-    else:
-        return
-    raise DataError(
-        f"{origin.folder} was trained on {made}, your data has {given}, so its weights do not fit; {mend}, or begin "
-        "anew with: organza train"
     )
 
 

@@ -8,15 +8,14 @@ from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, instance_norm
 
 from organza.data.spec import ImageSpec
+from organza.nets.patches import Patches, in_patches
 from organza.nets.style import (
     ModulatedConv2d,
     MovingAverage,
-    Patches,
     Style,
     StyleCritic,
     StyledConv,
     StyleGenerator,
-    in_patches,
     normalised,
     seeded_noise,
 )

@@ -19,8 +19,8 @@ class Plan(RecipeOptions):
 def main(args: list[str]) -> int:
     """Measure and print."""
     given, found, settings = parse_with_recipe(Plan, args, verb="plan", description=DESCRIPTION)
+    from organza.assemble import foresee
     from organza.planning import estimate
-    from organza.session import foresee
 
     found, options = foresee(found, given.data, settings, given.options)
     print(estimate(found.recipe, data=given.data, settings=settings, options=options))

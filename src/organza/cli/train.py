@@ -28,7 +28,7 @@ def main(args: list[str]) -> int:
     """Train, in this process or in several."""
     given, found, settings = parse_with_recipe(Train, args, verb="train", description=DESCRIPTION)
     if given.dry_run:
-        from organza.session import foresee
+        from organza.assemble import foresee
 
         found, options = foresee(found, given.data, settings, given.options)
         return show(given.data, settings, options, found.recipe)

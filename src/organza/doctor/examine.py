@@ -20,7 +20,7 @@ from organza.augment import Augment
 from organza.data.source import Source, as_rows, decode
 from organza.data.spec import Spec
 from organza.doctor.exhibit import Exhibit
-from organza.doctor.leaks import Leaks
+from organza.doctor.leaks import LEAKED, Leaks
 from organza.game import Batch, Clock, Game, Loss, Player, Request, Turn
 from organza.metrics.sliced import sliced_wasserstein
 from organza.trainer import detach
@@ -29,6 +29,8 @@ PROBES = 250
 """Fakes that are looked at."""
 REFERENCES = 2_000
 """Real samples that they are compared with, at most."""
+AT_ONCE = 500
+"""Of them are held at full size for a moment."""
 SCORED = 128
 """Samples that the critic judges, at most."""
 CLUSTERS = 16
@@ -62,13 +64,13 @@ class Examiner:
         classify: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.classify = classify
-        self.spec = source.spec
+        self.source, self.spec, self.device = source, source.spec, device
         self.probes = max(1, min(PROBES, len(source) // 2))
         self.scored = min(SCORED, batch, len(source))
         random = np.random.default_rng(0xD0C)
-        chosen = random.permutation(len(source))[:REFERENCES]
-        self.train = take(source, chosen, device)
-        self.reference = flat(self.train[self.spec.key], self.spec)
+        self.chosen = random.permutation(len(source))[:REFERENCES]
+        self.train = take(source, self.chosen[: self.scored], device)
+        self.reference, labels = self.references()
         self.held_out = None
         self.held_distance = math.nan
         if held_out is not None and len(held_out) >= 16:
@@ -79,15 +81,32 @@ class Examiner:
         real = self.reference[: self.probes]
         self.real_spread = spread(real)
         self.real_twin = twin(real)
-        self.real_range = quantiles(self.train[self.spec.key])
+        self.real_range = quantiles(self.some(AT_ONCE))
         other = self.reference[self.probes : 2 * self.probes]
         self.floor = sliced_wasserstein(real[: len(other)], other)
-        self.group, self.group_shares = groups(self.train.get("label"), self.reference, self.spec)
+        self.group, self.group_shares = groups(labels, self.reference, self.spec)
         self.before: list[tuple[int, Tensor]] = []
         self.taken = 0
         self.leaks: Leaks | None = None
         self.exhibit: Exhibit | None = None
         """The samples of the newest examination."""
+
+    def references(self) -> tuple[Tensor, Tensor | None]:
+        """The real samples as rows, and their labels if there are any; at full size they would fill the memory."""
+        rows, labels = [], []
+        for part in np.array_split(self.chosen, -(-len(self.chosen) // AT_ONCE)):
+            batch = take(self.source, part, self.device)
+            rows.append(flat(batch[self.spec.key], self.spec))
+            labels += [batch["label"]] if "label" in batch else []
+        return torch.cat(rows), torch.cat(labels) if labels else None
+
+    def real(self, which: np.ndarray) -> Tensor:
+        """Those of the real samples, as networks see them."""
+        return take(self.source, self.chosen[which], self.device)[self.spec.key]
+
+    def some(self, count: int) -> Tensor:
+        """The first of them."""
+        return self.real(np.arange(min(count, len(self.chosen))))
 
     def __call__(self, game: Game, clock: Clock) -> Signals:
         """Measure. The game is left as it was, down to its buffers.
@@ -98,7 +117,7 @@ class Examiner:
         with undisturbed(game):
             made = game.generate(Request(self.probes, seed=0xD0C))[self.spec.key]
             fakes = flat(made, self.spec)
-            self.exhibit = Exhibit(made, self.train[self.spec.key], fakes, self.reference, self.spec)
+            self.exhibit = Exhibit(made, fakes, self.reference, self.spec, self.real)
             signals = self.look(made, fakes) | self.leaking(game, fakes)
             signals["drift"] = self.drift(fakes, clock.samples)
             critic = next((turn for turn in game.turns if turn.player is game.players.get("critic")), None)
@@ -150,7 +169,7 @@ class Examiner:
         augment = next((module for module in game.extras.values() if isinstance(module, Augment)), None)
         if augment is None or not augment.names or len(self.reference) < 4:
             return {}
-        self.leaks = self.leaks or Leaks(augment, self.train[self.spec.key], self.spec, lambda x: flat(x, self.spec))
+        self.leaks = self.leaks or Leaks(augment, self.some(LEAKED), self.spec, lambda x: flat(x, self.spec))
         return {f"leak/{name}": share for name, share in self.leaks(fakes).items()}
 
     def compare_weights(self, game: Game) -> Signals:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,26 +28,28 @@ class Exhibit:
 
     Args:
         fakes: As networks see them, (N, ...).
-        real: Training samples likewise.
         rows: The fakes as rows of numbers that can be compared.
-        reference: The real samples likewise.
+        reference: Training samples likewise.
         spec: Of the data.
+        real: Reads those of the training samples that it is told, as networks see them.
     """
 
-    def __init__(self, fakes: Tensor, real: Tensor, rows: Tensor, reference: Tensor, spec: Spec) -> None:
-        self.fakes, self.real, self.rows, self.reference, self.spec = fakes, real, rows, reference, spec
+    def __init__(
+        self, fakes: Tensor, rows: Tensor, reference: Tensor, spec: Spec, real: Callable[[np.ndarray], Tensor]
+    ) -> None:
+        self.fakes, self.rows, self.reference, self.spec, self.real = fakes, rows, reference, spec, real
 
     def picture(self, illness: str) -> pictures.Picture:
         """What shows this illness: pairs of a fake and its near copy, else fakes above and real samples below."""
         if not isinstance(self.spec, ImageSpec):
-            return pictures.scatter(self.fakes.cpu().numpy(), self.real.cpu().numpy())
+            return pictures.scatter(self.fakes.cpu().numpy(), self.reference.cpu().numpy())
         match illness:
             case "memorisation":
                 both = self.nearest_real()
             case "sameness":
                 both = self.nearest_fake()
             case _:
-                both = self.fakes[:CROWD], self.real[:CROWD]
+                both = self.fakes[:CROWD], self.real(np.arange(min(CROWD, len(self.reference))))
         count = min(map(len, both))
         columns = min(PAIRS, count)
         count -= count % columns  # whole rows, so that the halves stay apart
@@ -56,7 +60,7 @@ class Exhibit:
         """The fakes that are nearest to a training sample, and that sample."""
         near = torch.cdist(self.rows, self.reference).min(dim=1)
         chosen = near.values.argsort()[:PAIRS]
-        return self.fakes[chosen], self.real[near.indices[chosen]]
+        return self.fakes[chosen], self.real(near.indices[chosen].cpu().numpy())
 
     def nearest_fake(self) -> tuple[Tensor, Tensor]:
         """The first fakes, and the other fake that is most like each."""

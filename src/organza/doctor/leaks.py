@@ -13,8 +13,8 @@ from organza.data.spec import Spec
 from organza.game import Clock
 from organza.schedules import constant
 
-REFERENCES = 500
-"""Real samples, as they are and changed, that fakes are compared with."""
+LEAKED = 1_000
+"""Real samples that are enough: half of them, as they are and changed, are what fakes are compared with."""
 DISTINCT = 0.4
 """An augmentation that changes fewer of the nearest neighbours than this cannot be seen in the fakes either."""
 
@@ -33,7 +33,7 @@ class Leaks:
     """
 
     def __init__(self, augment: Augment, images: Tensor, spec: Spec, flat: Callable[[Tensor], Tensor]) -> None:
-        count = min(REFERENCES, len(images) // 2)
+        count = min(LEAKED, len(images)) // 2
         kept, probes = images[:count], images[count : 2 * count]
         self.plain, self.changed, self.scale = flat(kept), {}, {}
         for name in augment.names:

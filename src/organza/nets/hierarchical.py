@@ -16,9 +16,9 @@ from organza.errors import UsageError
 from organza.nets.attention import SelfAttention, halvings_until
 from organza.nets.fast_conv import FewChannels
 from organza.nets.mlp import Reshape
+from organza.nets.patches import in_patches
 from organza.nets.residual import MapNorm, UpBlock, conditional_norms, halvings, ladder, map_norm
 from organza.nets.small_conv import Crop
-from organza.nets.style import in_patches
 
 
 @final

@@ -23,8 +23,8 @@ from organza.nets.attention import SelfAttention, halvings_until
 from organza.nets.fast_conv import FewChannels
 from organza.nets.layers import Float32
 from organza.nets.mlp import Reshape
+from organza.nets.patches import Patches, in_patches
 from organza.nets.small_conv import Crop
-from organza.nets.style import Patches, in_patches
 
 BASE = 7
 """The shorter side of the generator's smallest map is at most this: 4 for 32 and 64 pixels, 7 for 28."""

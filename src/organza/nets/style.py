@@ -13,12 +13,13 @@ from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, one_hot, pad, pixel_unshuffle
+from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, one_hot
 
 from organza.data.spec import ImageSpec
 from organza.nets.conv import base_size, halvings
 from organza.nets.equalised import EqualisedConv2d, EqualisedLinear, MinibatchStd, PixelNorm, precise
 from organza.nets.layers import Float32
+from organza.nets.patches import Patches, in_patches, reach
 from organza.nets.resample import SMOOTH, Blur, Downsample, Upsample
 from organza.nets.small_conv import Crop
 
@@ -182,14 +183,14 @@ class StyledConv(nn.Module):
 
 @final
 class ToImage(nn.Module):
-    """A 1x1 convolution to the image's channels, modulated but not demodulated, or plain for `adain`."""
+    """A convolution to the image's channels, modulated but not demodulated, or plain for `adain`."""
 
-    def __init__(self, inputs: int, channels: int, *, w_size: int, style: Style) -> None:
+    def __init__(self, inputs: int, channels: int, kernel: int, *, w_size: int, style: Style) -> None:
         super().__init__()
         self.modulated = (
-            ModulatedConv2d(inputs, channels, 1, w_size=w_size, demodulates=False) if style == "modulate" else None
+            ModulatedConv2d(inputs, channels, kernel, w_size=w_size, demodulates=False) if style == "modulate" else None
         )
-        self.plain = EqualisedConv2d(inputs, channels, 1, gain=1, has_bias=False) if style == "adain" else None
+        self.plain = EqualisedConv2d(inputs, channels, kernel, gain=1, has_bias=False) if style == "adain" else None
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
@@ -261,12 +262,6 @@ class Mapping(nn.Module):
         return mean + psi * (w - mean)
 
 
-def in_patches(data: ImageSpec, patch: int) -> ImageSpec:
-    """The images with squares of pixels as channels, their sizes rounded up."""
-    rows, columns = -(-data.height // patch), -(-data.width // patch)
-    return ImageSpec(channels=data.channels * patch**2, height=rows, width=columns, classes=data.classes)
-
-
 @final
 class StyleGenerator(nn.Module):
     """Latents to images by way of W.
@@ -324,7 +319,7 @@ class StyleGenerator(nn.Module):
                 self.layers.append(
                     StyledConv(inputs, outputs, size=size, w_size=w_size, style=style, up=up, has_noise=has_noise)
                 )
-            self.to_image.append(ToImage(outputs, coarse.channels, w_size=w_size, style=style))
+            self.to_image.append(ToImage(outputs, coarse.channels, reach(patch), w_size=w_size, style=style))
         self.num_ws = len(self.layers) + (style == "modulate")  # the last one is for the last `ToImage`
         last = [nn.Tanh()] if is_bounded else []
         self.up = Upsample(SMOOTH)
@@ -413,7 +408,7 @@ class StyleCritic(nn.Module):
         downs, size = halvings(coarse), (coarse.height, coarse.width)
         channels = [min(width * 2**level, widest) for level in range(downs + 1)]
         self.coarsen = Patches(patch)
-        blocks: list[nn.Module] = [EqualisedConv2d(coarse.channels, channels[0], 1), nn.LeakyReLU(SLOPE)]
+        blocks: list[nn.Module] = [EqualisedConv2d(coarse.channels, channels[0], reach(patch)), nn.LeakyReLU(SLOPE)]
         for level in range(downs):
             blocks.append(CriticBlock(channels[level], channels[level + 1], size, is_residual=is_residual))
             size = -(-size[0] // 2), -(-size[1] // 2)
@@ -438,23 +433,6 @@ class StyleCritic(nn.Module):
         if self.embed is not None and label is not None:
             score = score + (precise(features) * self.embed(label)).sum(1) / math.sqrt(features.shape[1])
         return score
-
-
-@final
-class Patches(nn.Module):
-    """Squares of pixels to channels; the last row and column are repeated where a size does not divide."""
-
-    def __init__(self, side: int) -> None:
-        super().__init__()
-        self.side = side
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C side^2, ceil(H / side), ceil(W / side))."""
-        if self.side == 1:
-            return x
-        bottom, right = (-size % self.side for size in x.shape[2:])
-        x = pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
-        return pixel_unshuffle(x, self.side)
 
 
 @final
