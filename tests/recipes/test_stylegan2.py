@@ -104,7 +104,7 @@ def test_any_size_trains_in_every_style(style: str, size: tuple[int, int, int]) 
     assert game.generate(Request(3))["image"].shape == (3, *size)
 
 
-@pytest.mark.parametrize("fields", [{"mixing": 1.5}, {"path_every": 0}, {"minibatch_std": -1}, {"patch": 0}])
+@pytest.mark.parametrize("fields", [{"mixing": 1.5}, {"path_every": 0}, {"minibatch_std": -1}, {"patch": 3}])
 def test_numbers_that_make_no_sense_are_refused(fields: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         find("stylegan2", **fields)

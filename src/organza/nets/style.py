@@ -183,18 +183,23 @@ class StyledConv(nn.Module):
 
 @final
 class ToImage(nn.Module):
-    """A convolution to the image's channels, modulated but not demodulated, or plain for `adain`."""
+    """A convolution to the image's channels, modulated but not demodulated, or plain for `adain`.
 
-    def __init__(self, inputs: int, channels: int, kernel: int, *, w_size: int, style: Style) -> None:
+    1x1, or with `up` 3x3 to twice the height and width.
+    """
+
+    def __init__(self, inputs: int, channels: int, *, w_size: int, style: Style, up: bool = False) -> None:
         super().__init__()
-        self.modulated = (
-            ModulatedConv2d(inputs, channels, kernel, w_size=w_size, demodulates=False) if style == "modulate" else None
-        )
-        self.plain = EqualisedConv2d(inputs, channels, kernel, gain=1, has_bias=False) if style == "adain" else None
+        kernel, self.modulated, self.plain = 3 if up else 1, None, None
+        if style == "modulate":
+            self.modulated = ModulatedConv2d(inputs, channels, kernel, w_size=w_size, up=up, demodulates=False)
+        else:
+            conv = EqualisedConv2d(inputs, channels, kernel, gain=1, has_bias=False)
+            self.plain = nn.Sequential(Upsample(SMOOTH), conv) if up else conv
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """(N, inputs, H, W) and (N, w_size) to (N, channels, H, W) in float32."""
+        """(N, inputs, H, W) and (N, w_size) to (N, channels, H, W), or twice as high and wide, in float32."""
         y = self.plain(x) if self.plain is not None else self.modulated(x, w) if self.modulated is not None else x
         return precise(y) + self.bias[:, None, None]
 
@@ -281,7 +286,7 @@ class StyleGenerator(nn.Module):
         has_noise: Whether pixels get noise.
         num_classes: Classes that the mapping is told; 0: none.
         w_decay: Share of the mean of W that a batch leaves as it was.
-        patch: Side of the squares of pixels that the largest map makes at each of its places.
+        patch: 2 leaves out the largest map: pixels are made of one of half their height and width.
         is_bounded: Whether pixels go through tanh.
     """
 
@@ -319,11 +324,11 @@ class StyleGenerator(nn.Module):
                 self.layers.append(
                     StyledConv(inputs, outputs, size=size, w_size=w_size, style=style, up=up, has_noise=has_noise)
                 )
-            self.to_image.append(ToImage(outputs, coarse.channels, reach(patch), w_size=w_size, style=style))
+            self.to_image.append(ToImage(outputs, data.channels, w_size=w_size, style=style))
         self.num_ws = len(self.layers) + (style == "modulate")  # the last one is for the last `ToImage`
-        last = [nn.Tanh()] if is_bounded else []
+        self.fine = ToImage(channels[-1], data.channels, w_size=w_size, style=style, up=True) if patch > 1 else None
         self.up = Upsample(SMOOTH)
-        self.finish = nn.Sequential(nn.PixelShuffle(patch), Crop(data.height, data.width), *last)
+        self.finish = nn.Sequential(Crop(data.height, data.width), *([nn.Tanh()] if is_bounded else []))
 
     @property
     def w_mean(self) -> Tensor:
@@ -351,6 +356,8 @@ class StyleGenerator(nn.Module):
             if index % 2 == 0:  # the last layer of its size
                 part = self.to_image[index // 2](x, w[:, min(index + 1, self.num_ws - 1)])
                 image = part if image is None else self.up(image) + part
+        if self.fine is not None:
+            image = self.up(image) + self.fine(x, w[:, self.num_ws - 1])
         return self.finish(image)
 
     def forward(

@@ -53,8 +53,8 @@ class StyleGAN2(Recipe):
     """Channels of the largest map; doubled at each halving of the size."""
     widest: int = 64
     """Largest number of channels."""
-    patch: int = 2
-    """Side of the squares of pixels that the networks handle as one: 1 in the papers; 2 is several times faster."""
+    patch: Literal[1, 2] = 2
+    """2: the largest maps have half the height and width of the image, several times faster; 1 in the papers."""
     output: Literal["linear", "tanh"] = "tanh"
     """What the generator's pixels go through; linear in the papers, where what leaves [-1, 1] is cut."""
     conditional: Conditional = "auto"
@@ -98,8 +98,10 @@ class StyleGAN2(Recipe):
         super().__post_init__()
         if not 0 <= self.mixing <= 1:
             raise UsageError(f"mixing is a share from 0 to 1; got {self.mixing}")
-        if min(self.path_every, self.mapping_layers, self.w_size, self.widest, self.patch) < 1:
-            raise UsageError("path_every, mapping_layers, w_size, widest and patch must be above 0")
+        if min(self.path_every, self.mapping_layers, self.w_size, self.widest) < 1:
+            raise UsageError("path_every, mapping_layers, w_size and widest must be above 0")
+        if self.patch not in (1, 2):
+            raise UsageError(f"patch must be 1 or 2; got {self.patch}")
         if self.minibatch_std < 0:
             raise UsageError(f"minibatch_std must be at least 0; got {self.minibatch_std}")
 
