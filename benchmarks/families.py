@@ -71,7 +71,7 @@ def main() -> None:
             command += ["--minutes", str(options.minutes), "--seed", str(seed), "--run", str(folder)]
             one = {"OMP_NUM_THREADS": "1"} if options.of_processor else {}
             done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | one)
-            if not (folder / "checkpoints").exists():
+            if done.returncode:
                 print(f"| {family} | {seed} | did not train: {done.stderr.strip().splitlines()[-1:]} |", flush=True)
                 continue
             run = organza.open(folder)

@@ -93,7 +93,7 @@ class BigGAN(Recipe):
     """Adam's decay rates of the first and second moment."""
     halflife: float = 1e6
     """Of the averaged generator, in samples; at most a twentieth of the samples seen. 0: no average."""
-    standing: int = 16
+    standing: int = 4
     """Passes of a batch each from which batch statistics are taken anew before sampling; 0: running ones are used."""
 
     def __post_init__(self) -> None:
@@ -212,12 +212,12 @@ class BigGAN(Recipe):
 
 PRESETS = {
     "cifar10": BigGAN(
-        patch=1, latent=80, generator_width=384, critic_width=384, widest=1, embedding=128, attention=16,
+        patch=1, standing=16, latent=80, generator_width=384, critic_width=384, widest=1, embedding=128, attention=16,
         critic_base=8, critic_plain=2, orthogonality=0.0, critic_repeats=5, generator_lr=2e-4, critic_lr=2e-4,
         final_rate=1.0, betas=(0.5, 0.999), batch=64, length=640,
     ),
     "paper128": BigGAN(
-        patch=1, latent=120, generator_width=96, critic_width=96, widest=16, embedding=128, attention=64,
+        patch=1, standing=16, latent=120, generator_width=96, critic_width=96, widest=16, embedding=128, attention=64,
         critic_base=4, critic_repeats=2, generator_lr=5e-5, critic_lr=2e-4, final_rate=1.0, betas=(0.0, 0.999),
         halflife=1.4e7, batch=2048, length=480,
     ),
