@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from organza import checkpoint
+from organza.cli.__main__ import main
 from organza.run import open_run
 
 # Not the default loss of pairs: there the critic's last bias has no gradient but rounding, which Adam makes large.
@@ -112,6 +113,11 @@ def test_a_treatment_is_the_same_on_every_rank(tmp_path: Path, start: Start) -> 
     assert run.interventions
     assert run.interventions[0]["fields"]["critic_lr"] < 0.9
     assert run.rows()[-1]["samples"] >= 8_000
+
+
+def test_more_processes_than_cores_are_refused_before_any_is_started(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--devices", "5000"]) == 2
+    assert f"there are {os.cpu_count()} cores here; take fewer" in capsys.readouterr().err
 
 
 def test_a_mistake_that_every_rank_finds_keeps_its_exit_code_and_promises_no_checkpoint(start: Start) -> None:

@@ -282,9 +282,11 @@ def refuse_differences(run: Run, config: dict[str, Any]) -> None:
     differences = []
     sections = ("recipe", "data", "spec", "settings", "origin")
     before, now = (flatten({name: entries.get(name) for name in sections}) for entries in (run.config, config))
+    is_other_family = before.get("recipe.class") != now.get("recipe.class")  # whose fields would fill a page
     for key in sorted(before.keys() | now.keys()):
         name = key.split(".")[-1]
         is_compared = name not in CHANGEABLE and (name not in ADDED or key in before)
+        is_compared = is_compared and not (is_other_family and key.startswith("recipe.fields."))
         if is_compared and before.get(key) != now.get(key):
             differences.append(f"{name} ({before.get(key)!r} in the run, {now.get(key)!r} now)")
     if differences:

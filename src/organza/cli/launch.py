@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from organza.errors import DistributedError
+from organza.errors import DistributedError, UsageError
 
 
 def needs_launch(devices: int) -> bool:
@@ -17,13 +17,17 @@ def launch(devices: int, args: list[str]) -> int:
     """Run `organza ARGS` in `devices` processes, wait for them, and return the exit code of the first that failed.
 
     Raises:
+        UsageError: There are not so many devices; a process for each would bring the machine to its knees.
         DistributedError: A rank was killed; the message names it.
     """
+    cores = os.cpu_count() or 1
+    if devices > cores:
+        raise UsageError(f"--devices {devices} means so many processes, and there are {cores} cores here; take fewer")
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import get_args_parser, run
 
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // devices)))
     os.environ.setdefault("LOGLEVEL", "CRITICAL")  # the launcher's own log tells nothing that is not said below
     torchrun = ["--standalone", "--nproc-per-node", str(devices), "-m", "--", "organza", *args]
     try:
