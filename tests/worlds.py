@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 
 from organza.data.source import Batch, Source
 from organza.data.spec import ImageSpec, Spec, VectorSpec
+from organza.game import Request
+from organza.recipe import Recipe
 
 
 class World(Source):
@@ -36,6 +38,26 @@ def shapes(count: int = 96, *, size: int = 16, labelled: bool = True) -> World:
     spec = ImageSpec(channels=1, height=size, width=size, classes=("square", "bar") if labelled else ())
     samples = {"image": torch.from_numpy(images)}
     return World("shapes", spec, samples | ({"label": torch.from_numpy(labels)} if labelled else {}))
+
+
+def twins(count: int = 96, *, size: int = 16, paired: bool = True, channels: int = 1) -> World:
+    """Gray shapes, and what is to be made of them: the same turned to its negative, two rows further down."""
+    gray = shapes(count, size=size, labelled=False)
+    source, image = gray.samples["image"], 255 - gray.samples["image"].roll(2, dims=2)
+    image = image.expand(-1, channels, -1, -1).contiguous()
+    given = ImageSpec(channels=1, height=size, width=size)
+    spec = ImageSpec(channels=channels, height=size, width=size, source=given, is_paired=paired)
+    return World("twins", spec, {"image": image if paired else image.flip(0), "source": source})
+
+
+def world_for(recipe: type[Recipe], count: int = 96) -> World:
+    """A small world that a family of images can learn."""
+    return shapes(count) if recipe.needs_sources == "no" else twins(count)
+
+
+def inputs(world: World) -> Callable[[Request], Batch]:
+    """The samples of a world that a request without sources is about: from the first on, again and again."""
+    return lambda request: next(world.batches(request.start + request.count))
 
 
 def ring(count: int = 256, *, labelled: bool = False) -> World:

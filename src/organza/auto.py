@@ -55,7 +55,7 @@ class Auto(Recipe):
     def groups(self, data: Spec, *, count: int) -> int:
         """How many groups of similar samples are to serve as classes; 0: none."""
         groups = GROUPS.get(data.key, 0)
-        has_use = not data.classes and self.conditional != "no" and count >= groups * LEAST
+        has_use = not data.classes and not data.has_source and self.conditional != "no" and count >= groups * LEAST
         return groups if has_use else 0
 
     def choose(self, data: Spec, *, count: int, device: str, minutes: float | None, world: int = 1) -> Found:
@@ -68,7 +68,12 @@ class Auto(Recipe):
             minutes: Time allowed; None: as long as a budget in samples takes.
             world: Processes that share a batch.
         """
-        if isinstance(data, ImageSpec):
+        if isinstance(data, ImageSpec) and data.has_source:
+            found, changes = find("pix2pix" if data.is_paired else "cyclegan"), []
+            why = [f"{found.name}, since images are to be made from images{'' if data.is_paired else ', unpaired'}"]
+            if self.conditional != "auto":
+                raise UsageError(f"{found.name} knows no labels, so leave out --conditional {self.conditional}")
+        elif isinstance(data, ImageSpec):
             found, is_small = find("r3gan:fast"), max(data.height, data.width) <= MEASURED
             why = ["r3gan:fast" + ("" if is_small else f"; not measured above {MEASURED} pixels")]
             changes = list(for_images(found.recipe.batch, count=count, device=device, minutes=minutes))

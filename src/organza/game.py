@@ -153,13 +153,17 @@ class Shared:
         self.player = player
         self.newest: tuple[Tensor, Tensor] | None = None
 
-    def __call__(self, x: Tensor, *others: Tensor) -> Tensor:
-        """The network's output for `x` and what belongs to it, with its graph, also while another player moves."""
-        if self.newest is None or self.newest[0] is not x:
+    def __call__(self, x: Tensor, *others: Any, key: Tensor | None = None) -> Tensor:
+        """The network's output for `x` and what belongs to it, with its graph, also while another player moves.
+
+        `key` is what is drawn anew for each pass, where `x` is not.
+        """
+        key = x if key is None else key
+        if self.newest is None or self.newest[0] is not key:
             moving = [parameter.requires_grad for parameter in self.player.parameters]
             for parameter in self.player.parameters:
                 parameter.requires_grad_(True)
-            self.newest = x, self.player.network(x, *others)
+            self.newest = key, self.player.network(x, *others)
             for parameter, was_moving in zip(self.player.parameters, moving, strict=True):
                 parameter.requires_grad_(was_moving)
         return self.newest[1]
@@ -207,6 +211,11 @@ class Request:
     """Latents to use instead of drawn ones, (count, latent size); `from_latents` keeps the gradients they require."""
     truncation: float = 1.0
     """Scales drawn latents: below 1 trades variety for typicality."""
+    sources: Tensor | None = None
+    """Images to make others of, (count, C, H, W) in [-1, 1], of any size that the networks take; None: the data's, see
+    `Game.inputs`. For games that make images from nothing else: None."""
+    reverse: bool = False
+    """The other way round, from targets to sources, where a game goes both ways."""
 
 
 Generate = Callable[[Request], Batch]
@@ -227,6 +236,11 @@ class Game:
     """Fresh noise for one turn. The engine seeds it, draws it for the whole batch and splits it with the batch."""
     extras: dict[str, nn.Module] = field(default_factory=dict)
     """Saved but not trained: augmentation strength, replay history, running statistics."""
+    inputs: Callable[[Request], Batch] | None = None
+    """Of a game that makes images from images: the samples of the data that a request without `sources` is about. What
+    holds the data sets it, see `feed`."""
+    reverses: bool = False
+    """Whether it goes both ways, see `Request.reverse`."""
     tour: Callable[[], Batch] | None = None
     """Samples in rows and columns, (R, C, *shape), under the name of what changes along each row, such as one code of
     the latent; drawn once a run is finished."""
@@ -248,7 +262,7 @@ class Game:
     @property
     def is_conditional(self) -> bool:
         """Whether the generator takes labels."""
-        return "label" in self.generate(Request(1))
+        return self.inputs is None and "label" in self.generate(Request(1))
 
     def buffers(self) -> list[Tensor]:
         """Every buffer of every module, as it is now."""
@@ -398,3 +412,46 @@ def from_latents(
         return made | {"label": inputs[1].to(device)} if num_classes else made
 
     return generate
+
+
+def from_sources(
+    player: Player, *, key: str = "image", make: Callable[..., Tensor] | None = None, chunk: int = 250
+) -> Generate:
+    """The usual `Game.generate` of images made from images: averaged weights, a chunk of them at a time.
+
+    Args:
+        player: Its averaged network maps images (N, C, H, W), and integers (N,) that its noise follows from, to images.
+        key: Batch key of what is made.
+        make: From network, images and integers to images, where the network's own call is not the way.
+        chunk: Images in a forward pass; see `at_once`.
+    """
+
+    def generate(request: Request) -> Batch:
+        assert request.sources is not None, "images are made from images: feed the game, or name sources"
+        device, parts = next(player.averaged.parameters()).device, []
+        with evaluating(player.averaged) as network:
+            for part in zip(request.sources.split(chunk), seeds(request).split(chunk), strict=True):
+                moved = [value.to(device) for value in part]
+                parts.append((network(*moved) if make is None else make(network, *moved)).float().clamp(-1, 1))
+        return {key: torch.cat(parts)}
+
+    return generate
+
+
+def seeds(request: Request) -> Tensor:
+    """An integer for each sample of a request, (count,), from which a network makes noise of its own."""
+    rows = request.start + request.count
+    drawn = np.random.default_rng([request.seed, 0x5EED]).integers(2**31, size=rows)
+    return torch.from_numpy(drawn[request.start :])
+
+
+def feed(game: Game, inputs: Callable[[Request], Batch]) -> Game:
+    """Let requests that name no sources be about these samples of the data. In place."""
+    plain = game.generate
+
+    def generate(request: Request) -> Batch:
+        known = request.sources is not None
+        return plain(request if known else replace(request, sources=inputs(request)["source"]))
+
+    game.generate, game.inputs = generate, inputs
+    return game

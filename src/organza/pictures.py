@@ -71,6 +71,28 @@ def grid(images: np.ndarray, *, columns: int = 8, pad: int = 2, cell: int = 56) 
     return picture(sheet)
 
 
+def joined(sides: Sequence[np.ndarray]) -> np.ndarray:
+    """Images beside each other, each side (N, H, W, C) of its own size and depth: (N, H, W, C), uint8.
+
+    Smaller ones are enlarged by a whole number as far as the largest allows, and stand at the top; gray becomes RGB
+    beside colour, and is opaque beside transparency.
+    """
+    channels = max(3 if side.shape[3] == 2 else min(side.shape[3], 4) for side in sides)
+    height = max(side.shape[1] for side in sides)
+    parts = []
+    for side in sides:
+        pixels = side if side.dtype == np.uint8 else to_8_bits(side)
+        pixels = pixels if pixels.shape[3] in (1, 3, 4) else pixels[..., : 3 if pixels.shape[3] > 4 else 1]
+        pixels = pixels.repeat(channels if channels < 4 else 3, axis=3) if pixels.shape[3] == 1 < channels else pixels
+        if pixels.shape[3] < channels:
+            pixels = np.concatenate([pixels, np.full_like(pixels[..., :1], 255)], axis=3)
+        scale = height // pixels.shape[1]
+        pixels = pixels.repeat(scale, axis=1).repeat(scale, axis=2)
+        below = height - pixels.shape[1]
+        parts.append(np.pad(pixels, ((0, 0), (0, below), (0, 0), (0, 0)), constant_values=255))
+    return np.concatenate(parts, axis=2)
+
+
 def scatter(points: np.ndarray, real: np.ndarray, *, side: int = 480) -> Picture:
     """Points over real ones: a cloud for pairs of numbers, two histograms for single ones.
 

@@ -34,6 +34,8 @@ LIMITS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
 )
 """Names that fields of recipes may have, which numbers they take, and that in words."""
 
+Sources = Literal["no", "any", "paired"]
+"""What a family needs beside images: nothing, other images, or for each image the one that it is to be made from."""
 Conditional = Literal["auto", "yes", "no"]
 """Whether the networks are told the labels; auto: if there are any."""
 
@@ -49,6 +51,11 @@ class Recipe(ABC):
     """Kinds of data that the family can make."""
     needs_labels: ClassVar[bool] = False
     """Whether the family can learn from labelled data only, of two classes or more."""
+    needs_sources: ClassVar[Sources] = "no"
+    """Whether it makes images from images as large, and whether each has to come with what should be made of it."""
+
+    smallest: ClassVar[int] = 1
+    """Pixels that images need in height and width."""
 
     batch: int = 64
     """Real samples per step, over all ranks."""
@@ -79,12 +86,39 @@ class Recipe(ABC):
                 f"{type(self).__name__} makes {kinds} data, but this source holds {data.key} data: name another with "
                 "--data, or take a family that makes either: organza train dcgan"
             )
+        if isinstance(data, ImageSpec) and min(data.height, data.width) < self.smallest:
+            raise DataError(
+                f"{type(self).__name__} needs images of {self.smallest} pixels or more in height and width, and these "
+                f"have {data.width}x{data.height}: enlarge them, for example with --resize 32"
+            )
+        if self.needs_sources != "no" and isinstance(data, ImageSpec):
+            self.check_sources(data, data.source)
         if self.needs_labels and data.num_classes < 2:
             found = "one class only" if data.num_classes else "no labels"
             raise DataError(
                 f"{type(self).__name__} needs labels of two classes or more, and this data has {found}: put images "
                 "into one folder per class and leave out --no-labels, or take a family that needs none: organza train "
                 "dcgan"
+            )
+
+    def check_sources(self, data: ImageSpec, source: ImageSpec | None) -> None:
+        """Refuse images that come from nothing, or from others of another size, or unpaired where pairs are needed."""
+        name = type(self).__name__
+        if source is None:
+            raise DataError(
+                f"{name} makes images from images, and this data holds single ones: name both kinds with --data FOLDER "
+                "--to FOLDER, take a folder of trainA and trainB, or see it work with --data edges-to-digits"
+            )
+        if self.needs_sources == "paired" and not data.is_paired:
+            raise DataError(
+                f"{name} needs what should be made of each image, and this data is unpaired: give both sides equal "
+                "file names and add --paired yes, or take a family for unpaired data: organza train cyclegan"
+            )
+        if (source.height, source.width) != (data.height, data.width):
+            raise DataError(
+                f"{name} makes images as large as their sources, and here {source.width}x{source.height} pixels are "
+                f"to become {data.width}x{data.height}: bring both to one size with --resize "
+                f"{data.width}x{data.height}"
             )
 
 

@@ -35,7 +35,7 @@ import torch
 from organza import __version__, checkpoint
 from organza.data.options import DataOptions
 from organza.data.registry import absolute
-from organza.data.spec import SPECS, Spec
+from organza.data.spec import Spec, restored
 from organza.errors import CheckpointError, StorageError
 from organza.game import Game
 from organza.metrics.record import Record
@@ -55,7 +55,8 @@ CHANGEABLE = (
     *("doctor", "doctor_every", "doctor_share", "track", "webhook", "evaluate_every", "patience"),
 )
 """Entries of run.json that may differ when a run goes on: they do not change what is computed."""
-ADDED = ("file_sha256", "count", "best_by", "clusters", "clusters_of", "hold_out", "grouped")
+PAIRING = ("to", "pairs", "paired", "direction")
+ADDED = ("file_sha256", "count", "best_by", "clusters", "clusters_of", "hold_out", "grouped", *PAIRING)
 """Entries that older run.json lack."""
 
 
@@ -102,14 +103,12 @@ class Run:
     def spec(self) -> Spec:
         """What the data promised."""
         saved: dict[str, Any] = dict(self.config["spec"])
-        kind = SPECS[saved.pop("kind")]
-        saved["classes"] = tuple(saved["classes"])
-        return kind(**saved)
+        return restored(saved, kind=saved.pop("kind"))
 
     @property
     def data_options(self) -> DataOptions:
         """How the data was read."""
-        saved: dict[str, Any] = dict(self.config["data"]["options"])
+        saved: dict[str, Any] = {"pairs": "none"} | self.config["data"]["options"]  # older runs know no pairs
         saved["cache"] = Path(saved["cache"]) if saved["cache"] else None
         return DataOptions(**saved)
 
@@ -147,6 +146,8 @@ class Run:
 
     def game(self, *, path: Path | None = None, device: str = "cpu") -> Game:
         """The game with the weights of a checkpoint, the newest whole one by default."""
+        from organza.inputs import fed
+
         chosen = path or checkpoint.newest(self.checkpoints)
         if chosen is None:
             raise CheckpointError(
@@ -154,7 +155,7 @@ class Run:
             )
         game = self.recipe.build(self.spec)
         checkpoint.load_players(chosen, game, is_checked=path is None)
-        return game.to(device)
+        return fed(game.to(device), self)
 
     def generate(
         self,
@@ -267,7 +268,11 @@ def describe(
             "fields": asdict(recipe),
             "why": found.why,
         },
-        "data": {"source": absolute(data), "count": count, "options": asdict(options)},
+        "data": {
+            "source": absolute(data),
+            "count": count,
+            "options": asdict(options) | {"to": options.to and absolute(options.to)},
+        },
         "spec": {"kind": spec.key, **asdict(spec)},
         "settings": {key: value for key, value in asdict(settings).items() if key not in ("run", "pause_at")},
         "versions": {"organza": __version__, "torch": torch.__version__, "python": platform.python_version()},

@@ -83,6 +83,8 @@ def evaluate(
     device = devices.choose(device)
     options = target.data_options if isinstance(target, Run) else DataOptions()
     options = replace(options, resize=resize or options.resize, offline=offline or options.offline)
+    if against:  # single images, whatever the run's own data was
+        options = replace(options, to=None, pairs="none", paired="auto", direction="AtoB")
     with ExitStack() as stack:
         reference = open_reference(
             against or own_data(target), replace(options, split=split or options.split, labels=True, clusters=0)

@@ -20,6 +20,7 @@ from organza.hooks.crew import Crew
 from organza.hooks.evaluation import check_measure, verdict
 from organza.hooks.samples import grid_labels
 from organza.hooks.signals import Signals
+from organza.inputs import fed
 from organza.recipe import Found, Recipe, find, named
 from organza.report import write_report
 from organza.run import Run, create_run, launched_before, locked, open_run, truncate_rows
@@ -231,7 +232,7 @@ def carry_out(
         source.close()
         distributed.stop()
         return run
-    game.to(device)
+    fed(game.to(device), run, source)
     if distributed.is_main():
         (run.folder / "report.html").unlink(missing_ok=True)  # it says that the run is over
         truncate_rows(run.folder, clock.samples)

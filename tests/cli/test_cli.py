@@ -175,6 +175,10 @@ def test_generate_refuses_what_the_run_cannot_do(
 OPTIONS = [
     "--help",
     "--data",
+    "--to",
+    "--pairs",
+    "--paired",
+    "--direction",
     "--samples",
     "--epochs",
     "--minutes",

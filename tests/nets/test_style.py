@@ -17,7 +17,6 @@ from organza.nets.style import (
     StyledConv,
     StyleGenerator,
     normalised,
-    seeded_noise,
 )
 
 SIZES = [(1, 28, 28), (3, 33, 47), (4, 21, 37), (2, 8, 8), (1, 5, 64), (1, 1, 1)]
@@ -86,26 +85,6 @@ def test_demodulation_gives_unit_variance_whatever_the_style() -> None:
 def test_adaptive_normalisation_is_instance_norm() -> None:
     x = 3 + 2 * torch.randn(4, 5, 8, 8)
     assert torch.allclose(normalised(x), instance_norm(x, eps=1e-8), atol=1e-5)
-
-
-def test_noise_is_a_function_of_the_seed_and_standard_normal() -> None:
-    seeds = torch.randint(2**31, (200,), generator=torch.Generator().manual_seed(0))
-    noise = seeded_noise(seeds, 2001)
-    assert torch.equal(noise[7:9], seeded_noise(seeds[7:9], 2001))
-    assert noise.isfinite().all()
-    moments = [float((noise.double() ** k).mean()) for k in (1, 2, 3, 4)]
-    assert moments == pytest.approx([0, 1, 0, 3], abs=0.05)
-    other = seeded_noise(seeds, 2001, stream=1)
-    pairs = [
-        (noise, other),
-        (noise[1:], noise[:-1]),
-        (noise[:, 1:], noise[:, :-1]),
-        (noise[:, 1000:2000], noise[:, :1000]),
-    ]
-    for a, b in pairs:
-        assert abs(float((a * b).mean())) < 0.01
-    consecutive = seeded_noise(torch.arange(200), 2000)
-    assert float(torch.corrcoef(consecutive).fill_diagonal_(0).abs().max()) < 0.15
 
 
 @sizes

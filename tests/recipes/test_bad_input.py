@@ -12,6 +12,8 @@ from organza.data.spec import VectorSpec
 from organza.recipes import RECIPES
 
 IMAGES_ONLY = [name for name, recipe in RECIPES.items() if VectorSpec not in recipe.accepts]
+FROM_NOTHING = [name for name, recipe in RECIPES.items() if recipe.needs_sources == "no"]
+FROM_IMAGES = [name for name in RECIPES if name not in FROM_NOTHING]
 families = pytest.mark.parametrize("name", RECIPES)
 
 
@@ -32,7 +34,7 @@ def train(name: str, data: str | Path, run: Path, *words: str) -> int:
     return main(["train", name, "--data", str(data), "--run", str(run), *options, *words])
 
 
-@families
+@pytest.mark.parametrize("name", FROM_NOTHING)
 @pytest.mark.parametrize(("classes", "found"), [(0, "no labels"), (1, "one class only")])
 def test_without_two_classes_a_family_trains_or_says_that_it_needs_them(
     name: str, classes: int, found: str, sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -45,7 +47,7 @@ def test_without_two_classes_a_family_trains_or_says_that_it_needs_them(
     assert (tmp_path / "run").exists() != is_refused
 
 
-@families
+@pytest.mark.parametrize("name", FROM_NOTHING)
 @pytest.mark.parametrize(
     ("limit", "code", "message"),
     [("15", 2, "(2: 15 samples); set --batch to 15 at most"), ("1", 1, "2 holds a single sample, and a GAN needs two")],
@@ -56,6 +58,32 @@ def test_too_few_samples_are_refused(
     assert train(f"{name}:tiny", sets / "2.npz", tmp_path / "run", "--limit", limit) == code
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", FROM_IMAGES)
+def test_families_that_make_images_from_images_refuse_single_ones(
+    name: str, sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(f"{name}:tiny", sets / "0.npz", tmp_path / "run") == 1
+    message = capsys.readouterr().err
+    assert "makes images from images, and this data holds single ones" in message
+    assert "--data FOLDER --to FOLDER" in message
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", FROM_IMAGES)
+def test_pairs_are_refused_where_they_are_too_few_or_of_two_sizes_or_unpaired(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, family = tmp_path / "run", f"{name}:tiny"
+    assert train(family, "edges-to-digits", run, "--limit", "15") == 2
+    assert "set --batch to 15 at most" in capsys.readouterr().err
+    assert train(family, "small-to-digits", run) == 1
+    assert "7x7 pixels are to become 28x28" in capsys.readouterr().err
+    is_refused = RECIPES[name].needs_sources == "paired"
+    assert (train(family, "edges-to-digits", run, "--paired", "no") == 1) == is_refused
+    assert ("organza train cyclegan" in capsys.readouterr().err) == is_refused
+    assert run.exists() != is_refused
 
 
 @pytest.mark.parametrize("name", IMAGES_ONLY)

@@ -21,26 +21,41 @@ from torch import Tensor, nn
 import organza
 from organza import checkpoint
 from organza.data.spec import ImageSpec, VectorSpec
-from organza.game import Clock, Game, Request
+from organza.errors import DataError
+from organza.game import Clock, Game, Request, feed
 from organza.recipe import Recipe, find
 from organza.recipes import RECIPES
 from organza.session import train
 from organza.settings import RunSettings
 from organza.trainer import Budget, draw, step, take
 from organza.trainer import train as play
-from worlds import World, ring, shapes
+from worlds import World, inputs, ring, shapes, twins
 
 WORLDS = {
     "labelled images": shapes(),
     "plain images": shapes(labelled=False),
     "points": ring(),
     "labelled points": ring(labelled=True),
+    "paired images": twins(),
+    "unpaired images": twins(paired=False),
 }
+
+
+def is_for(recipe: type[Recipe], world: World) -> bool:
+    """Whether a family can learn a world; those with sources are for families that need them."""
+    source = world.spec.source if isinstance(world.spec, ImageSpec) else None
+    if recipe.needs_sources == "no" or source is None:
+        fits = recipe.needs_sources == "no" and source is None
+    else:
+        fits = world.spec.is_paired or recipe.needs_sources == "any"
+    return fits and isinstance(world.spec, recipe.accepts) and (world.spec.num_classes > 1 or not recipe.needs_labels)
+
+
 CASES = [
     pytest.param(name, world, id=f"{name}-{title}")
     for name, recipe in RECIPES.items()
     for title, world in WORLDS.items()
-    if isinstance(world.spec, recipe.accepts) and (world.spec.num_classes > 1 or not recipe.needs_labels)
+    if is_for(recipe, world)
 ]
 BATCH_STATISTICS_OFF = {
     "acgan": {"generator_norm": "none"},
@@ -91,6 +106,8 @@ def tiny(name: str, **fields: Any) -> Recipe:
 def build(recipe: Recipe, world: World) -> Game:
     torch.manual_seed(0)
     game = recipe.build(world.spec)
+    if recipe.needs_sources != "no":
+        feed(game, inputs(world))
     for player in game.players.values():
         player.network.requires_grad_(False).train()
     return game
@@ -176,7 +193,13 @@ def test_images_of_every_size_and_depth_train_and_are_made(name: str, shape: tup
     recipe = tiny(name, batch=4)
     spec = ImageSpec(channels=shape[0], height=shape[1], width=shape[2], classes=("even", "odd"))
     samples = {"image": torch.randint(256, (8, *shape), dtype=torch.uint8), "label": torch.arange(8) % 2}
+    if recipe.needs_sources != "no":
+        spec, samples = replace(spec, source=replace(spec, classes=())), samples | {"source": samples["image"].flip(0)}
     world = World("noise", spec, samples)
+    if min(shape[1:]) < recipe.smallest:
+        with pytest.raises(DataError, match=f"{recipe.smallest} pixels or more .* --resize"):
+            recipe.build(spec)
+        return
     game = build(recipe, world)
     for progress in PHASES:
         assert step(game, world.batches(4), Clock(progress=progress), seed=1).failed is None
@@ -281,12 +304,19 @@ def test_the_same_seed_gives_the_same_weights(name: str, world: World) -> None:
     assert_identical(*results)
 
 
+def data_for(recipe: type[Recipe]) -> str:
+    """The name of data that a family can learn."""
+    if recipe.needs_sources != "no":
+        return "edges-to-digits"
+    return "ring8" if VectorSpec in recipe.accepts else "mnist"
+
+
 def test_a_fresh_process_generates_the_same_samples(tmp_path: Path) -> None:
     lines, expected = [], []
     for name in RECIPES:
         run = train(
             tiny(name),
-            data="ring8" if VectorSpec in RECIPES[name].accepts else "mnist",
+            data=data_for(RECIPES[name]),
             run=tmp_path / name,
             settings=RunSettings(samples=64, device="cpu"),
         )

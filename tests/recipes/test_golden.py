@@ -15,7 +15,7 @@ from organza.game import Clock, Report
 from organza.recipe import find
 from organza.recipes import RECIPES
 from organza.trainer import Budget, train
-from worlds import shapes
+from worlds import world_for
 
 FOLDER = Path(__file__).parents[1] / "golden"
 STEPS = 20
@@ -23,7 +23,7 @@ STEPS = 20
 
 def losses(name: str) -> list[dict[str, float]]:
     """Every term of every step at seed 0."""
-    world, recipe = shapes(), find(f"{name}:tiny").recipe
+    world, recipe = world_for(RECIPES[name]), find(f"{name}:tiny").recipe
     torch.manual_seed(0)
     game, rows = recipe.build(world.spec), []
 

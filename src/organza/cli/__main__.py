@@ -15,6 +15,7 @@ COMMANDS = {
     "resume": ("resume", "go on with a run that was stopped, as if it had not been"),
     "finetune": ("finetune", "begin a new run from the weights of another"),
     "generate": ("generate", "make samples from a run: a grid, files, arrays or a film"),
+    "apply": ("apply", "run a model that makes images from images on files of your own"),
     "interpolate": ("interpolate", "film a walk between seeds, along a direction or from class to class"),
     "explore": ("explore", "show what truncation, mixed styles or mixed classes do, in rows and columns"),
     "directions": ("directions", "find directions in which samples change (SeFa, PCA) and keep them"),

@@ -29,7 +29,8 @@ class RecipeOptions:
     """What verbs that take a recipe share; the recipe's own fields are added to it."""
 
     data: str = "mnist"
-    """mnist, fashion-mnist, stacked-mnist, ring8, grid25, moons, gaussian1d, or a path: folder, zip, npz, npy, idx."""
+    """mnist, fashion-mnist, stacked-mnist, ring8, grid25, moons, gaussian1d, or a path: folder, zip, npz, npy, idx. For
+    image to image edges-to-digits, gray-to-colour-digits, small-to-digits, digits-to-slanted, or folders of pairs."""
     settings: SettingsGroup = field(default_factory=RunSettings)
     options: OptionsGroup = field(default_factory=DataOptions)
 

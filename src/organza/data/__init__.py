@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from organza.data.download import fetch
     from organza.data.memory import MemorySource
     from organza.data.options import DataOptions
+    from organza.data.pairs import PairSource
     from organza.data.registry import SOURCES, open_source
     from organza.data.source import Batch, Source, decode, encode
     from organza.data.spec import SPECS, ImageSpec, Spec, VectorSpec
@@ -24,6 +25,7 @@ __all__ = [
     "DataOptions",
     "ImageSpec",
     "MemorySource",
+    "PairSource",
     "Source",
     "Spec",
     "StreamedSource",
@@ -39,6 +41,7 @@ _HOMES = {
     "download": ("fetch",),
     "memory": ("MemorySource",),
     "options": ("DataOptions",),
+    "pairs": ("PairSource",),
     "registry": ("SOURCES", "open_source"),
     "source": ("Batch", "Source", "decode", "encode"),
     "spec": ("SPECS", "ImageSpec", "Spec", "VectorSpec"),

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from organza.data.files import open_files
 from organza.data.groups import refuse_groups
 from organza.data.options import DataOptions
-from organza.data.pictures import Survey, notes_of, refuse, size_text, spec_of, survey
-from organza.data.registry import SOURCES, TAKES_FOLDER, kind_of, locate, open_source
+from organza.data.paired_files import (
+    PairSurvey,
+    look,
+    look_at_both,
+    notes_of_pairs,
+    refuse_pairs,
+    spec_of_pairs,
+)
+from organza.data.pairs import resized
+from organza.data.pictures import Survey, notes_of, refuse, size_text, spec_of
+from organza.data.registry import open_source, picture_path, refuse_pair_options
 from organza.data.source import Source
 from organza.data.spec import ImageSpec, Spec
-from organza.errors import DataError, OrganzaError
+from organza.errors import DataError, OrganzaError, UsageError
 
 PIECE = 1024
 SHOWN = 10
 FEW_IMAGES = 1000
+MEND = "Mend or delete the bad files listed above, so that nothing is skipped."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +48,8 @@ class Check:
     """Images of each `width x height`."""
     modes: dict[str, int] = field(default_factory=dict)
     """Images of each format and mode, as stored."""
+    pairs: str = ""
+    """Both sides of image to image; empty for other data."""
     classes: dict[str, int] = field(default_factory=dict)
     """Samples of each class; empty without labels."""
     duplicates: tuple[tuple[str, ...], ...] = ()
@@ -63,29 +72,75 @@ class Check:
 def check(source: str, options: DataOptions) -> Check:
     """Look at every sample of `source`. Faults of the data are part of the result; none of them raises."""
     try:
-        if source not in SOURCES and not source.startswith(f"{TAKES_FOLDER}:"):
-            path = locate(source)
-            if kind_of(path) == "pictures":
-                return _check_pictures(source, path, options)
-        return _check_samples(source, open_source(source, options))
+        path = picture_path(source)
+        other = None if options.to is None else picture_path(options.to)
+        if path is None or (other is None and options.to is not None):
+            return _check_samples(source, open_source(source, options))
+        found = look(path, options) if other is None else look_at_both(path, other, options)
+        found.close()
+        if isinstance(found, PairSurvey):
+            return _check_pairs(source, found, options)
+        return _check_pictures(source, found, options)
     except OrganzaError as error:
         return Check(source=source, error=str(error))
 
 
-def _check_pictures(source: str, path: Path, options: DataOptions) -> Check:
-    files = open_files(path)
+def _check_pairs(source: str, found: PairSurvey, options: DataOptions) -> Check:
+    error, spec, notes = "", None, found.notes
+    advice = [MEND] if found.bad else []
     try:
-        found = survey(files, options)
-    finally:
-        files.close()
+        refuse_pairs(found, options)
+        spec = spec_of_pairs(found, options)
+        notes = notes_of_pairs(found, spec, options)
+        for side, own in zip(found.sides, resized(options, factor=found.factor), strict=True):
+            advice += _advise_on_files(side, own)
+    except (DataError, UsageError) as failure:
+        error = str(failure)
+    sizes: dict[str, int] = {}
+    modes: Counter[str] = Counter()
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for side, where in zip(found.sides, found.layout.sides, strict=True):
+        sizes |= {f"{where.title} {size_text(size)}": count for size, count in side.sizes.most_common()}
+        modes.update(f"{where.title} {each.format} {each.mode}" for each in side.scan.pictures)
+        for each in () if found.layout.is_paired else side.scan.pictures:
+            groups.setdefault((where.title, each.digest), []).append(f"{where.prefix}{each.name}")
+    for one, two in found.pairs:
+        groups.setdefault((one.digest, two.digest), []).append(one.name)
+    duplicates = tuple(tuple(names) for names in groups.values() if len(names) > 1)
+    return Check(
+        source=source,
+        error=error,
+        spec=spec,
+        count=found.count,
+        sizes=sizes,
+        modes=dict(modes.most_common()),
+        pairs=f"{found.layout.title}: {_counts(found)}",
+        duplicates=duplicates,
+        bad=found.bad,
+        ignored=found.source.scan.ignored | found.target.scan.ignored,
+        notes=notes,
+        advice=tuple(dict.fromkeys([*advice, *_advise(found.count, {}, duplicates)])),
+    )
+
+
+def _counts(found: PairSurvey) -> str:
+    if found.layout.is_paired:
+        lone = f", {len(found.missing):,} without a partner" if found.missing else ""
+        return f"{found.count:,} pairs{lone}"
+    return " and ".join(f"{len(side.scan.pictures):,}" for side in found.sides) + " images"
+
+
+def _check_pictures(source: str, found: Survey, options: DataOptions) -> Check:
     error, spec, notes = "", None, found.labels.notes
     try:
+        refuse_pair_options(source, options)
         refuse(found, options)
         spec = spec_of(found, options)
         notes = notes_of(found, spec)
         if options.clusters and options.clusters_of is None:
-            refuse_groups(options.clusters, classes=spec.classes, samples=len(found.scan.pictures), name=path.name)
-    except DataError as failure:
+            name = found.path.name
+            refuse_groups(options.clusters, classes=spec.classes, samples=len(found.scan.pictures), name=name)
+    except (DataError, UsageError) as failure:
         error = str(failure)
     pictures, labels = found.scan.pictures, found.labels
     groups: dict[str, list[str]] = {}
@@ -105,7 +160,11 @@ def _check_pictures(source: str, path: Path, options: DataOptions) -> Check:
         bad=found.scan.bad,
         ignored=found.scan.ignored,
         notes=notes,
-        advice=(*_advise_on_files(source, found, options), *_advise(len(pictures), classes, duplicates)),
+        advice=(
+            *([MEND] if found.scan.bad else []),
+            *_advise_on_files(found, options),
+            *_advise(len(pictures), classes, duplicates),
+        ),
     )
 
 
@@ -116,21 +175,25 @@ def _check_samples(source: str, opened: Source) -> Check:
     for start in range(0, len(opened), PIECE):
         part = np.arange(start, min(len(opened), start + PIECE))
         batch = opened.read(part)
-        for index, sample in zip(part, batch[opened.spec.key].numpy(), strict=True):
-            groups.setdefault(hashlib.blake2b(sample.tobytes(), digest_size=16).digest(), []).append(f"sample {index}")
+        for row, index in enumerate(part):
+            sample = b"".join(value[row].numpy().tobytes() for key, value in batch.items() if key != "label")
+            groups.setdefault(hashlib.blake2b(sample, digest_size=16).digest(), []).append(f"sample {index}")
         if "label" in batch:
             indices.append(batch["label"].numpy())
     spec, count = opened.spec, len(opened)
     opened.close()
     classes = _balance(spec.classes, np.concatenate(indices) if indices else None)
     duplicates = tuple(tuple(names) for names in groups.values() if len(names) > 1)
-    is_image = isinstance(spec, ImageSpec)
+    sides = {f"{key} " if spec.has_source else "": image for key, image in spec.images.items()}
+    modes = {f"{title}{image.channels} channels of {image.bits} bits": count for title, image in sides.items()}
+    is_paired = isinstance(spec, ImageSpec) and spec.is_paired
     return Check(
         source=source,
         spec=spec,
         count=count,
-        sizes={size_text((spec.height, spec.width)): count} if is_image else {},
-        modes={f"{spec.channels} channels of {spec.bits} bits" if is_image else f"{spec.shape[0]} numbers": count},
+        sizes={f"{title}{size_text((image.height, image.width))}": count for title, image in sides.items()},
+        modes=modes or {f"{spec.shape[0]} numbers": count},
+        pairs=("paired" if is_paired else "unpaired") if spec.has_source else "",
         classes=classes,
         duplicates=duplicates,
         notes=opened.notes,
@@ -145,17 +208,15 @@ def _balance(classes: tuple[str, ...], indices: np.ndarray | None) -> dict[str, 
     return {name: int(count) for name, count in zip(classes, counts, strict=True)}
 
 
-def _advise_on_files(source: str, found: Survey, options: DataOptions) -> list[str]:
-    advice = []
-    if found.scan.bad:
-        advice.append("Mend or delete the bad files listed above, so that nothing is skipped.")
+def _advise_on_files(found: Survey, options: DataOptions) -> list[str]:
+    advice: list[str] = []
     if options.size is None and len(found.sizes) == 1:
         height, width = next(iter(found.sizes))
         side = 2 ** int(np.log2(max(1, min(height, width))))
         if height != width:
             advice.append(
                 f"All images are {size_text((height, width))}; for a recipe that needs a square power of two add "
-                f"--resize {side}. To see what that gives run: organza data check {shlex.quote(source)} --resize {side}"
+                f"--resize {side}. To see what that gives run: {found.command} --resize {side}"
             )
     if options.size is not None:
         small = sum(count for (h, w), count in found.sizes.items() if h < options.size[0] or w < options.size[1])
@@ -190,10 +251,11 @@ def _advise(count: int, classes: dict[str, int], duplicates: Sequence[tuple[str,
 def render(check: Check) -> str:
     """The check as plain text, for a terminal or a log."""
     lines = [f"{check.source}: {check.count:,} samples" + ("" if check.ok else ", cannot be used as it is")]
-    if isinstance(check.spec, ImageSpec):
-        lines.append(
-            f"  used as: {check.spec.channels} x {check.spec.height} x {check.spec.width}, {check.spec.bits} bits"
-        )
+    if check.pairs:
+        lines.append(f"  image to image: {_plain(check.pairs)}")
+    for key, image in check.spec.images.items() if check.spec else ():
+        title = f"{key} used as" if check.pairs else "used as"
+        lines.append(f"  {title}: {image.channels} x {image.height} x {image.width}, {image.bits} bits")
     tables = {"sizes": check.sizes, "stored as": check.modes, "classes": check.classes}
     for title, table in tables.items():
         if table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,11 +29,18 @@ class Labels:
 
 def common_folder(names: Sequence[str]) -> str:
     """The folder that holds all of `names`: "" or "a/b/"."""
-    first, last = (min(names), max(names)) if names else ("", "")
+    beginning = common_beginning(names)
+    return beginning[: beginning.rfind("/") + 1]
+
+
+def common_beginning(texts: Iterable[str]) -> str:
+    """What all of `texts` begin with."""
+    every = set(texts)
+    first, last = (min(every), max(every)) if every else ("", "")
     shared = 0
     while shared < len(first) and shared < len(last) and first[shared] == last[shared]:
         shared += 1
-    return first[: first.rfind("/", 0, shared) + 1]
+    return first[:shared]
 
 
 def names_of_split(files: Files, split: Literal["train", "test"]) -> list[str]:
@@ -49,7 +56,7 @@ def names_of_split(files: Files, split: Literal["train", "test"]) -> list[str]:
     if split == "test":
         raise DataError(
             f"{files.path} has no test images: that needs two folders, train/ and test/, at its top. "
-            "Make them, or leave out --split test."
+            "Make them, leave out --split test, or hold some images out: --hold-out 0.1"
         )
     return files.names
 

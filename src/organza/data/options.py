@@ -18,7 +18,8 @@ class DataOptions:
     """How a data source is read."""
 
     resize: Optional[str] = None
-    """Size to bring every image to: `64` for 64x64, `64x48` for width 64, height 48. Without it sizes must be equal."""
+    """Size to bring every image to: `64` for 64x64, `64x48` for width 64, height 48. Without it sizes must be equal.
+    Where one side of pairs is larger than the other by a whole factor, the size of the larger side."""
 
     crop: Literal["center", "none"] = "center"
     """With --resize: `center` scales until the target is covered and cuts the middle; `none` stretches."""
@@ -34,6 +35,21 @@ class DataOptions:
 
     clusters_of: Optional[str] = None
     """Source whose groups these are, as for fine-tuning; default: the data itself."""
+
+    to: Optional[str] = None
+    """Second source, for image to image: what the images of the first are to become. Paired with `--paired yes`."""
+
+    pairs: Literal["auto", "side-by-side", "masks", "none"] = "auto"
+    """Image to image within one source. `auto`: folders such as trainA and trainB, A and B, LR and HR, or images all
+    exactly twice as wide as high, which are halved; `side-by-side`: halves of images of any shape; `masks`: holes that
+    NAME_mask.png shows in NAME.png are to be filled; `none`: single images."""
+
+    paired: Literal["auto", "yes", "no"] = "auto"
+    """Whether images of the same name on both sides belong together. `auto`: as the folders say (trainA and trainB: no;
+    A and B: if they share names; LR and HR, halves, masks: yes)."""
+
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    """For image to image: `BtoA` makes the first side out of the second."""
 
     split: Literal["train", "test"] = "train"
     """Which part to read, of sources that have both."""
@@ -71,6 +87,13 @@ class DataOptions:
             raise UsageError(f"--hold-out is {self.hold_out}; it is a share from 0 to 1, for example --hold-out 0.1.")
         if self.clusters < 0 or self.clusters == 1:
             raise UsageError(f"--clusters is {self.clusters}; it needs 2 or more, for example --clusters 64, or 0.")
+        if self.to is not None and self.pairs in ("side-by-side", "masks"):
+            raise UsageError(
+                f"--pairs {self.pairs} finds both sides of a pair in one source, and --to names a second one; leave "
+                "out either"
+            )
+        if self.pairs == "masks" and self.paired == "no":
+            raise UsageError("--pairs masks makes pairs of images and their masks; leave out --paired no.")
         if self.workers < 0:
             raise UsageError(f"--workers is {self.workers}; it needs 0 or more.")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -18,11 +19,11 @@ from organza.data.labels import Labels, labels_of, names_of_split
 from organza.data.memory import MEMORY_LIMIT, MemorySource
 from organza.data.options import DataOptions
 from organza.data.progress import progress
-from organza.data.scan import Picture, Scan, looks_like_image, scan, thread_count
+from organza.data.scan import MASK, Picture, Scan, looks_like_image, scan, thread_count
 from organza.data.source import Batch, Source
 from organza.data.spec import ImageSpec
 from organza.data.streamed import Decoder, StreamedSource
-from organza.errors import DataError
+from organza.errors import DataError, OrganzaError
 
 CHANNELS = {"gray": 1, "rgb": 3, "rgba": 4}
 SHOWN = 5
@@ -32,9 +33,27 @@ SHOWN = 5
 class Survey:
     """What a folder or zip turned out to hold."""
 
-    path: Path
+    files: Files
     scan: Scan
-    labels: Labels
+    labels: Labels = field(default_factory=Labels)
+    folder: str = ""
+    """Where in `files` the images are, for one side of pairs."""
+    arguments: str = ""
+    """Further options without which another command would see other data."""
+
+    @property
+    def path(self) -> Path:
+        """The folder or zip that was looked at."""
+        return self.files.path / self.folder
+
+    @property
+    def command(self) -> str:
+        """The command that tells all about it."""
+        return f"organza data check {shlex.quote(str(self.files.path))}{self.arguments}"
+
+    def close(self) -> None:
+        """Close the files."""
+        self.files.close()
 
     @property
     def sizes(self) -> Counter[tuple[int, int]]:
@@ -52,7 +71,7 @@ def survey(files: Files, options: DataOptions) -> Survey:
     names = names_of_split(files, options.split)
     result = scan(files, names=names, limit=options.limit, cache=options.cache_folder)
     if not options.labels:
-        return Survey(path=files.path, scan=result, labels=Labels())
+        return Survey(files=files, scan=result)
     # A limit leaves images out, but the classes stay those of the whole.
     good = {picture.name for picture in result.pictures}
     left_out = {name for name in names if looks_like_image(name)} - good - result.bad.keys() - result.ignored.keys()
@@ -61,28 +80,51 @@ def survey(files: Files, options: DataOptions) -> Survey:
     if labels.indices is not None:
         kept = np.array([name in good for name in every], dtype=bool)
         labels = replace(labels, indices=labels.indices[kept])
-    return Survey(path=files.path, scan=result, labels=labels)
+    return Survey(files=files, scan=result, labels=labels)
 
 
 def open_pictures(path: Path, *, name: str, options: DataOptions, memory_limit: int = MEMORY_LIMIT) -> Source:
     """A folder or zip of images: in memory if the decoded images take at most `memory_limit` bytes, else streamed."""
-    files = open_files(path)
+    with closed_on_error(open_files(path)) as files:
+        return open_survey(survey(files, options), name=name, options=options, memory_limit=memory_limit)
+
+
+@contextmanager
+def closed_on_error(files: Files) -> Iterator[Files]:
+    """Close the files if what is inside refuses them."""
     try:
-        found = survey(files, options)
-        refuse(found, options)
-        spec = spec_of(found, options)
-    except DataError:
+        yield files
+    except OrganzaError:
         files.close()
         raise
+
+
+def open_survey(found: Survey, *, name: str, options: DataOptions, memory_limit: int = MEMORY_LIMIT) -> Source:
+    """As `open_pictures`, of a folder or zip that was looked at."""
+    refuse(found, options)
+    spec = spec_of(found, options)
     names = tuple(picture.name for picture in found.scan.pictures)
-    decoder = Decoder(files, names, labels=found.labels.indices, spec=spec, crop=options.crop)
+    decoder = Decoder(found.files, names, labels=found.labels.indices, spec=spec, crop=options.crop)
     notes = notes_of(found, spec)
-    if len(names) * int(np.prod(spec.shape)) * spec.bits // 8 > memory_limit:
+    is_held = decoded_bytes(decoder) <= memory_limit
+    return hold(decoder, name=name, options=options, is_held=is_held, notes=notes)
+
+
+def decoded_bytes(decoder: Decoder) -> int:
+    """Memory that all the images take once decoded."""
+    return len(decoder) * int(np.prod(decoder.spec.shape)) * decoder.spec.bits // 8
+
+
+def hold(
+    decoder: Decoder, *, name: str, options: DataOptions, is_held: bool, notes: tuple[str, ...] = ()
+) -> MemorySource | StreamedSource:
+    """What a decoder reads, all at once into memory, or batch by batch."""
+    if not is_held:
         return StreamedSource(decoder, name=name, workers=options.workers, notes=notes)
     try:
-        return MemorySource(_decode_all(decoder), name=name, spec=spec, notes=notes)
+        return MemorySource(_decode_all(decoder), name=name, spec=decoder.spec, notes=notes)
     finally:
-        files.close()
+        decoder.files.close()
 
 
 def _decode_all(decoder: Decoder) -> Batch:
@@ -104,7 +146,7 @@ def _decode_all(decoder: Decoder) -> Batch:
 def refuse(found: Survey, options: DataOptions) -> None:
     """Fail if there is no image, or more bad files than the options allow."""
     where, bad = found.path, found.scan.bad
-    command = f"organza data check {shlex.quote(str(where))}"
+    command = found.command
     if not found.scan.pictures:
         what = f"{bad_files(bad)} ({first_few(bad)})" if bad else "no image"
         raise DataError(
@@ -136,7 +178,7 @@ def spec_of(found: Survey, options: DataOptions) -> ImageSpec:
         raise DataError(
             f"{found.path} holds {len(pictures):,} images of {count:,} sizes (for example {examples}); one size is "
             f"needed. Add --resize {suggest_size(pictures)}; to see what that gives run: "
-            f"organza data check {shlex.quote(str(found.path))} --resize {suggest_size(pictures)}"
+            f"{found.command} --resize {suggest_size(pictures)}"
         )
     height, width = options.size or next(iter(found.sizes))
     channels = _channels_of(pictures, options)
@@ -165,6 +207,9 @@ def notes_of(found: Survey, spec: ImageSpec) -> tuple[str, ...]:
         notes.append(f"{alpha:,} images have an alpha channel; it is dropped, transparency shows white.")
     if deep := sum(picture.bits == 16 for picture in pictures) if spec.bits == 8 else 0:
         notes.append(f"{deep:,} gray images of 16 bits are reduced to 8.")
+    masks = sum(MASK.fullmatch(PurePosixPath(picture.name).stem) is not None for picture in pictures)
+    if 0 < masks < len(pictures):
+        notes.append(f"{masks:,} images are called NAME_mask; if they show holes to be filled add --pairs masks.")
     missing = spec.num_classes - len(np.unique(found.labels.indices)) if found.labels.indices is not None else 0
     if missing:
         notes.append(f"{missing:,} of {spec.num_classes:,} classes have no image.")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple, dataclass
@@ -16,9 +17,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import PIL
+from PIL import Image
 
 from organza.data.files import Files
-from organza.data.images import BadImageError, NotAnImageError, pillow_limits, read_pixels
+from organza.data.images import BadImageError, NotAnImageError, pillow_limits, read_pixels, recolour
 from organza.data.progress import progress
 
 CHUNK = 1024
@@ -30,6 +32,8 @@ IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"}
     | {".avif", ".heic", ".heif", ".jp2", ".jxl", ".psd", ".ppm", ".pgm", ".tga", ".ico", ".exr", ".svg"}
 )
+MASK = re.compile(r"(.+)_mask\d*", re.IGNORECASE)
+"""Stems of files that show where there are holes in an image beside them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +115,27 @@ def load_pixels(files: Files, name: str) -> tuple[np.ndarray, str, str]:
             return read_pixels(file)
     except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise BadImageError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+
+
+def load_half(files: Files, name: str, *, is_right: bool) -> tuple[np.ndarray, str, str]:
+    """As `load_pixels`, of one half of an image that holds two side by side."""
+    pixels, kind, mode = load_pixels(files, name)
+    middle = pixels.shape[1] // 2
+    return pixels[:, middle:] if is_right else pixels[:, :middle], kind, mode
+
+
+def load_holed(files: Files, name: str, *, images: Mapping[str, str]) -> tuple[np.ndarray, str, str]:
+    """The image that the mask `name` belongs to, as RGBA: where the mask is light, a hole, black and transparent."""
+    mask, _, _ = load_pixels(files, name)
+    pixels, kind, mode = load_pixels(files, images[name])
+    deep = np.iinfo(mask.dtype).max > 255
+    mask = (recolour(mask, 1)[..., 0] >> (8 if deep else 0)).astype(np.uint8)
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    size = (pixels.shape[1], pixels.shape[0])
+    is_hole = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)) >= 128
+    holed = recolour(recolour(pixels, 3), 4)
+    return np.where(is_hole[..., None], np.uint8(0), holed), kind, mode
 
 
 def _judge(files: Files, name: str) -> Picture | BadImageError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from organza.data.spec import ImageSpec, Spec
-from organza.errors import UsageError
+from organza.errors import DataError, UsageError
 
 Batch = dict[str, Tensor]
 
@@ -36,10 +36,10 @@ _PERMUTATIONS: dict[tuple[int, int, int], np.ndarray] = {}
 
 
 def permutation(count: int, *, seed: int, epoch: int) -> np.ndarray:
-    """The order of epoch `epoch`: a permutation of range(count). The last two are remembered."""
+    """The order of epoch `epoch`: a permutation of range(count). The last four are remembered."""
     key = (count, seed, epoch)
     if key not in _PERMUTATIONS:
-        while len(_PERMUTATIONS) >= 2:
+        while len(_PERMUTATIONS) >= 4:
             _PERMUTATIONS.pop(next(iter(_PERMUTATIONS)))
         _PERMUTATIONS[key] = np.random.default_rng([seed, 0xDA7A, epoch]).permutation(count)
     return _PERMUTATIONS[key]
@@ -78,6 +78,20 @@ class Source(ABC):
     def subset(self, indices: np.ndarray) -> Source:
         """A source of the samples at `indices` alone."""
         return Subset(self, indices)
+
+    def part(self, split: Literal["train", "test"], *, hold_out: float) -> Source:
+        """What is left to train on without a share that is held out, or that share; the same at every call.
+
+        Raises:
+            DataError: It would be empty.
+        """
+        kept = held_apart(len(self), hold_out)[split == "test"]
+        if not len(kept):
+            raise DataError(
+                f"{self.name} holds {len(self):,} samples, so --hold-out {hold_out:g} leaves none for the {split} "
+                "split; choose another share."
+            )
+        return self.subset(kept)
 
     def stream(self, size: int, *, start: int, seed: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Endless stored batches: rank `rank` gets its contiguous share of each global batch of `size` samples."""
@@ -135,26 +149,30 @@ def held_apart(count: int, share: float) -> tuple[np.ndarray, np.ndarray]:
 def decode(batch: Batch, spec: Spec, device: str | torch.device = "cpu") -> Batch:
     """Stored samples to what networks see: images as float32 in [-1, 1], labels as int64, everything on `device`."""
     moved = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
-    if isinstance(spec, ImageSpec):
-        image = moved["image"]
-        if not image.is_floating_point():
-            scale = 2 / (2**spec.bits - 1)
-            if image.device.type == "cpu":
-                # The same arithmetic as below. numpy uses one thread: waking a pool costs more than so little work.
-                pixels = image.numpy().astype(np.float32)
-                pixels *= np.float32(scale)
-                pixels -= 1
-                moved["image"] = torch.from_numpy(pixels)
-            else:
-                moved["image"] = image.to(torch.float32).mul_(scale).sub_(1)
+    for key, image in spec.images.items():
+        if not moved[key].is_floating_point():
+            moved[key] = _unit(moved[key], image.bits)
     return moved
+
+
+def _unit(stored: Tensor, bits: int) -> Tensor:
+    """Pixels of so many bits as float32 in [-1, 1]."""
+    scale = 2 / (2**bits - 1)
+    if stored.device.type != "cpu":
+        return stored.to(torch.float32).mul_(scale).sub_(1)
+    # The same arithmetic. numpy uses one thread: waking a pool costs more than so little work.
+    pixels = stored.numpy().astype(np.float32)
+    pixels *= np.float32(scale)
+    pixels -= 1
+    return torch.from_numpy(pixels)
 
 
 def as_rows(samples: Tensor, spec: Spec, *, side: int = 32) -> Tensor:
     """Samples (N, ...) as rows (N, D) to compare: images shrunk to at most `side` pixels in height and width."""
-    if isinstance(spec, ImageSpec) and max(spec.height, spec.width) > side:
-        scale = side / max(spec.height, spec.width)
-        size = (max(1, round(spec.height * scale)), max(1, round(spec.width * scale)))
+    image = spec.images.get(spec.key)
+    if image is not None and max(image.height, image.width) > side:
+        scale = side / max(image.height, image.width)
+        size = (max(1, round(image.height * scale)), max(1, round(image.width * scale)))
         samples = interpolate(samples, size=size, mode="area")
     return samples.flatten(1)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, final
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, final
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,16 @@ class Spec:
         """How many classes there are; 0 without labels."""
         return len(self.classes)
 
+    @property
+    def images(self) -> dict[str, ImageSpec]:
+        """What of a batch is images, by key; empty for points."""
+        return {}
+
+    @property
+    def has_source(self) -> bool:
+        """Whether each sample is to be made from another image, which comes with it under the key `source`."""
+        return False
+
 
 @final
 @dataclass(frozen=True)
@@ -45,11 +56,30 @@ class ImageSpec(Spec):
     width: int = 28
     bits: int = 8
     """Bits per channel in the source and in what is written: 8 or 16."""
+    source: ImageSpec | None = None
+    """What each image is to be made from, under the key `source`; None: from nothing but noise and a label."""
+    is_paired: bool = field(default=True, compare=False)
+    """Whether the source in a batch belongs to the image beside it. Data is alike whether it does or not."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width)."""
         return (self.channels, self.height, self.width)
+
+    @property
+    def images(self) -> dict[str, ImageSpec]:
+        """What they are made from, and these images."""
+        return ({"source": self.source} if self.source is not None else {}) | {self.key: self.alone}
+
+    @property
+    def alone(self) -> ImageSpec:
+        """These images without what they are made from."""
+        return self if self.source is None else replace(self, source=None, is_paired=True)
+
+    @property
+    def has_source(self) -> bool:
+        """Whether images are to be made from images."""
+        return self.source is not None
 
 
 @final
@@ -68,4 +98,14 @@ class VectorSpec(Spec):
         return (self.size,)
 
 
-SPECS: dict[str, type[Spec]] = {"image": ImageSpec, "vector": VectorSpec}
+SPECS: dict[str, type[Spec]] = {kind.key: kind for kind in (ImageSpec, VectorSpec)}
+"""Kinds of data by the key of their samples."""
+
+
+def restored(saved: Mapping[str, Any], *, kind: str) -> Spec:
+    """The spec that `asdict` and JSON made `saved` of; `kind` is its key."""
+    fields: dict[str, Any] = {
+        name: restored(value, kind=ImageSpec.key) if isinstance(value, dict) else value for name, value in saved.items()
+    }
+    fields["classes"] = tuple(saved["classes"])
+    return SPECS[kind](**fields)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Literal, final
 
 import numpy as np
@@ -19,6 +19,8 @@ from organza.data.spec import ImageSpec
 from organza.errors import DataError
 
 Arrays = dict[str, np.ndarray]
+Loader = Callable[[Files, str], tuple[np.ndarray, str, str]]
+"""As `load_pixels`; it must be fit to be sent to another process."""
 
 
 @final
@@ -33,12 +35,14 @@ class Decoder(Dataset):
         labels: np.ndarray | None,
         spec: ImageSpec,
         crop: Literal["center", "none"],
+        load: Loader = load_pixels,
     ) -> None:
         self.files = files
         self.names = names
         self.labels = labels
         self.spec = spec
         self.crop: Literal["center", "none"] = crop
+        self.load = load
 
     def __len__(self) -> int:
         return len(self.names)
@@ -57,7 +61,7 @@ class Decoder(Dataset):
     def image(self, index: int) -> np.ndarray:
         """One image, (C, H, W); call it within `pillow_limits`."""
         try:
-            pixels, _, _ = load_pixels(self.files, self.names[index])
+            pixels, _, _ = self.load(self.files, self.names[index])
         except BadImageError as error:
             raise DataError(
                 f"{self.files.path}: {self.names[index]} was sound when the data was opened, but now it is {error}. "
@@ -112,7 +116,7 @@ class StreamedSource(Source):
         whole = self._decoder
         names = tuple(whole.names[index] for index in indices)
         labels = None if whole.labels is None else whole.labels[indices]
-        decoder = Decoder(whole.files, names, labels=labels, spec=whole.spec, crop=whole.crop)
+        decoder = Decoder(whole.files, names, labels=labels, spec=whole.spec, crop=whole.crop, load=whole.load)
         return StreamedSource(decoder, name=self.name, workers=self._workers, notes=self.notes)
 
     def read(self, indices: np.ndarray) -> Batch:

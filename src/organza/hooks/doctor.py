@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor
 
 from organza import pictures
-from organza.data import open_source
 from organza.data.source import Source, encode
 from organza.data.spec import ImageSpec
 from organza.doctor.catalogue import diagnose
@@ -23,9 +21,10 @@ from organza.doctor.exhibit import WITHOUT_PICTURE
 from organza.doctor.finding import Finding
 from organza.doctor.history import History, Row
 from organza.doctor.visit import exhibit_path
-from organza.errors import OrganzaError, StorageError
+from organza.errors import StorageError
 from organza.game import Report, Stop
 from organza.hooks.console import say
+from organza.inputs import unseen
 from organza.metrics.extractors import load_extractor
 from organza.run import Run
 from organza.settings import DoctorMode
@@ -155,21 +154,7 @@ class Doctor:
 
 def examiner(run: Run, source: Source, *, device: str) -> Examiner:
     """What examines the game of a run: with its unseen data, and a classifier of its classes where there is one."""
-    return Examiner(
-        source, held_out(run), batch=run.recipe.batch, device=device, classify=classifier_of(source, device)
-    )
-
-
-def held_out(run: Run) -> Source | None:
-    """Data of the same kind that the run does not train on: the other split of its source, if there is one."""
-    options = run.data_options
-    if options.split == "test":
-        return None
-    try:
-        source = open_source(run.config["data"]["source"], replace(options, split="test", offline=True))
-    except OrganzaError:
-        return None
-    return source if source.spec == run.spec else None
+    return Examiner(source, unseen(run), batch=run.recipe.batch, device=device, classify=classifier_of(source, device))
 
 
 def classifier_of(source: Source, device: str) -> Callable[[Tensor], Tensor] | None:

@@ -13,7 +13,7 @@ from organza import __version__, pictures
 from organza.data.source import Source, encode
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import StorageError
-from organza.game import Game, Report, Request
+from organza.game import Batch, Game, Report, Request
 
 
 def grid_labels(game: Game, spec: Spec, count: int) -> torch.Tensor | None:
@@ -33,6 +33,8 @@ class Samples:
         spec = source.spec
         self.columns = spec.num_classes if 2 <= spec.num_classes <= 16 else 8
         self.count = self.columns * 8 if isinstance(spec, ImageSpec) else 2_500
+        if isinstance(spec, ImageSpec) and spec.source is not None:
+            self.columns, self.count = 4, 32
 
     def __call__(self, report: Report) -> None:
         """Draw the grid of this moment, unless it is drawn already."""
@@ -40,13 +42,14 @@ class Samples:
         if self.drawn_at == seen:
             return
         self.drawn_at = seen
-        made = game.generate(Request(self.count, seed=0, labels=grid_labels(game, spec, self.count)))
+        request = Request(self.count, seed=0, labels=grid_labels(game, spec, self.count))
+        made = game.generate(request)
         metadata = {"Software": f"organza {__version__}", "Model": self.folder.name, "Samples": str(seen)}
         try:
             real = self.folder / "real.png"
             if not real.exists():
                 pictures.save_png(self.draw_real(), real, metadata={}, mark=False)
-            picture = self.draw(made[spec.key])
+            picture = self.draw(made[spec.key]) if game.inputs is None else self.beside(made, game.inputs(request))
             path = self.folder / "samples" / f"{seen:09d}.png"
             pictures.save_png(picture, path, metadata=metadata)
         except OSError as error:
@@ -78,6 +81,15 @@ class Samples:
         if isinstance(spec, ImageSpec):
             return pictures.grid(encode(samples, spec), columns=self.columns)
         return pictures.scatter(samples.cpu().numpy(), self.real_points())
+
+    def beside(self, made: Batch, given: Batch) -> pictures.Picture:
+        """What went in, what came out, and what should have if that is known, side by side."""
+        spec = self.source.spec
+        assert isinstance(spec, ImageSpec)
+        assert spec.source is not None
+        shown = [encode(given["source"], spec.source), encode(made["image"], spec)]
+        shown += [encode(given["image"], spec)] if "image" in given else []
+        return pictures.grid(pictures.joined(shown), columns=self.columns)
 
     def real_points(self) -> np.ndarray:
         """Points of the data to compare with."""

@@ -19,6 +19,7 @@ from organza.data.spec import ImageSpec
 from organza.nets.conv import base_size, halvings
 from organza.nets.equalised import EqualisedConv2d, EqualisedLinear, MinibatchStd, PixelNorm, precise
 from organza.nets.layers import Float32
+from organza.nets.noise import seeded_noise
 from organza.nets.patches import Patches, in_patches, reach
 from organza.nets.resample import SMOOTH, Blur, Downsample, Upsample
 from organza.nets.small_conv import Crop
@@ -26,37 +27,6 @@ from organza.nets.small_conv import Crop
 Style = Literal["modulate", "adain"]
 SLOPE = 0.2
 """Of the rectifiers where their input is negative."""
-
-
-def seeded_noise(seeds: Tensor, count: int, *, stream: int = 0) -> Tensor:
-    """Standard normal numbers that are a function of the seed alone: row i of any batch on any device.
-
-    A hash of (seed, stream, position) gives uniform numbers, and pairs of these normal ones (Box and Muller 1958).
-    Noise for every pixel of every layer is thus drawn where it is used; the engine draws and splits one integer each.
-
-    Args:
-        seeds: (N,) int64, from 0 to 2^31 - 1.
-        count: Numbers per seed.
-        stream: Other streams of a seed are independent of this.
-
-    Returns:
-        (N, count) float32.
-    """
-    half = -(-count // 2)
-    position = torch.arange(2 * half, device=seeds.device)
-    bits = scrambled(scrambled(seeds + (stream + 1) * 0x3C6EF372)[:, None] ^ scrambled(position))
-    uniform = (bits.float() + 0.5) / 2**32
-    radius = (-2 * uniform[:, :half].log()).sqrt()
-    angle = 2 * math.pi * uniform[:, half:]
-    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :count]
-
-
-def scrambled(x: Tensor) -> Tensor:
-    """A bijection of the 32-bit numbers (in int64) that looks random: multiply and shift, twice."""
-    x = x & 0xFFFFFFFF
-    x = ((x ^ (x >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
-    x = ((x ^ (x >> 15)) * 0x046CA68B) & 0xFFFFFFFF
-    return x ^ (x >> 16)
 
 
 @final

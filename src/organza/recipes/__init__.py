@@ -4,10 +4,13 @@ from organza.recipe import Recipe
 from organza.recipes.acgan import ACGAN
 from organza.recipes.biggan import BigGAN
 from organza.recipes.cgan import CGAN
+from organza.recipes.cut import CUT
+from organza.recipes.cyclegan import CycleGAN
 from organza.recipes.dcgan import DCGAN
 from organza.recipes.fastgan import FastGAN
 from organza.recipes.infogan import InfoGAN
 from organza.recipes.lsgan import LSGAN
+from organza.recipes.pix2pix import Pix2Pix
 from organza.recipes.progan import ProGAN
 from organza.recipes.r3gan import R3GAN
 from organza.recipes.sngan import SNGAN
@@ -21,10 +24,13 @@ RECIPES: dict[str, type[Recipe]] = {
     "acgan": ACGAN,
     "biggan": BigGAN,
     "cgan": CGAN,
+    "cut": CUT,
+    "cyclegan": CycleGAN,
     "dcgan": DCGAN,
     "fastgan": FastGAN,
     "infogan": InfoGAN,
     "lsgan": LSGAN,
+    "pix2pix": Pix2Pix,
     "progan": ProGAN,
     "r3gan": R3GAN,
     "sngan": SNGAN,

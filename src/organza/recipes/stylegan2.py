@@ -26,7 +26,8 @@ from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
 from organza.game import Batch, Clock, Game, Loss, Player, Turn, at_once, from_latents
 from organza.losses import OBJECTIVES
-from organza.nets.style import MovingAverage, Style, StyleCritic, StyleGenerator, seeded_noise, synthesised
+from organza.nets.noise import seeded_noise
+from organza.nets.style import MovingAverage, Style, StyleCritic, StyleGenerator, synthesised
 from organza.penalties import path_lengths, r1
 from organza.recipe import Conditional, Recipe, known_classes
 from organza.schedules import cosine

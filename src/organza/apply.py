@@ -1,0 +1,246 @@
+"""A trained model on images of the user's own: files, folders and films, of any size."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from organza import __version__
+from organza.data.images import FORMATS, BadImageError, NotAnImageError, pillow_limits, read_pixels, recolour
+from organza.data.source import decode, encode
+from organza.data.spec import ImageSpec
+from organza.errors import DataError, StorageError, UsageError
+from organza.game import Game, Request
+from organza.latent.film import ffmpeg
+from organza.pictures import picture, save_aside, save_png
+from organza.run import Run
+
+FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+"""Of files in a folder that are taken; what they are, their content tells."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Applier:
+    """Images to images, whole or in tiles that overlap.
+
+    Args:
+        game: Makes images from images.
+        given: What it takes.
+        made: What it makes.
+        reverse: The other way round, where it goes both ways.
+        tile: Largest side, in pixels, that goes through the networks at once; 0: any.
+        overlap: Pixels that neighbouring tiles share; they fade into each other.
+        seed: Of noise, where the model has any.
+    """
+
+    game: Game
+    given: ImageSpec
+    made: ImageSpec
+    reverse: bool = False
+    tile: int = 0
+    overlap: int = 32
+    seed: int = 0
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """(H, W, C), uint8 or uint16 of 1, 3 or 4 channels, to what is made of it."""
+        stored = in_bits(recolour(pixels, self.given.channels), self.given.bits)
+        image = decode({"image": torch.from_numpy(stored.transpose(2, 0, 1)[None].copy())}, self.given)["image"]
+        return encode(self.whole(image) if self.fits(image) else self.tiled(image), self.made)[0]
+
+    def fits(self, image: Tensor) -> bool:
+        """Whether it goes through at once."""
+        return not self.tile or max(image.shape[2:]) <= self.tile
+
+    def whole(self, image: Tensor) -> Tensor:
+        """(1, C, H, W) to (1, C', H', W')."""
+        request = Request(1, seed=self.seed, sources=image, reverse=self.reverse)
+        return self.game.generate(request)["image"].cpu()
+
+    def tiled(self, image: Tensor) -> Tensor:
+        """The same in tiles: where they overlap, a weighted mean that fades from one to the next."""
+        height, width = image.shape[2:]
+        total = weights = torch.zeros(())
+        for top, bottom in spans(height, self.tile, self.overlap):
+            for left, right in spans(width, self.tile, self.overlap):
+                part = self.whole(image[:, :, top:bottom, left:right])
+                scale = part.shape[2] // (bottom - top)
+                if not weights.ndim:
+                    total = torch.zeros(1, part.shape[1], height * scale, width * scale)
+                    weights = torch.zeros(height * scale, width * scale)
+                fades = [
+                    faded(begin, end, length, self.overlap, scale)
+                    for begin, end, length in ((top, bottom, height), (left, right, width))
+                ]
+                weight = fades[0][:, None] * fades[1]
+                here = (..., slice(top * scale, bottom * scale), slice(left * scale, right * scale))
+                total[here] += part * weight
+                weights[here] += weight
+        return total / weights
+
+
+def spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
+    """Beginnings and ends of tiles along a side, evenly spread, each sharing at least `overlap` with the next."""
+    if length <= tile:
+        return [(0, length)]
+    count = -(-(length - overlap) // (tile - overlap))
+    begins = np.linspace(0, length - tile, count).round().astype(int)
+    return [(int(begin), int(begin) + tile) for begin in begins]
+
+
+def faded(begin: int, end: int, length: int, overlap: int, scale: int) -> Tensor:
+    """Weights along a side of a tile: rising from its beginning and falling to its end, but not at the image's own."""
+    place = torch.arange((end - begin) * scale) + 0.5
+    reach = max(overlap * scale, 1)
+    rise = (place / reach).clamp(max=1) if begin else torch.ones_like(place)
+    fall = (((end - begin) * scale - place) / reach).clamp(max=1) if end < length else torch.ones_like(place)
+    return rise * fall
+
+
+def in_bits(pixels: np.ndarray, bits: int) -> np.ndarray:
+    """Between uint8 and uint16."""
+    if bits == 8 and pixels.dtype == np.uint16:
+        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return pixels.astype(np.uint16) * 257 if bits == 16 and pixels.dtype == np.uint8 else pixels
+
+
+def applier(run: Run, *, checkpoint: str, device: str, reverse: bool, tile: int, overlap: int, seed: int) -> Applier:
+    """What applies a run.
+
+    Raises:
+        UsageError: The run makes images from nothing, goes one way only, or the tiles make no sense.
+    """
+    spec = run.spec
+    if not isinstance(spec, ImageSpec) or spec.source is None:
+        raise UsageError(
+            f"{run.folder} makes {spec.key} data from noise, not from images; make samples with: organza generate "
+            f"{run.quoted}"
+        )
+    if tile and not 0 <= overlap < tile:
+        raise UsageError(f"--overlap must be at least 0 and below --tile; got {overlap} and {tile}")
+    game = run.game(path=run.checkpoint(checkpoint), device=device)
+    if reverse and not game.reverses:
+        raise UsageError(f"{run.folder} goes one way only: leave out --reverse, or train with: organza train cyclegan")
+    given, made = (spec.alone, spec.source) if reverse else (spec.source, spec.alone)
+    return Applier(game=game, given=given, made=made, reverse=reverse, tile=tile, overlap=overlap, seed=seed)
+
+
+def apply(model: Callable[[np.ndarray], np.ndarray], source: Path, out: Path, *, mark: bool = True) -> Iterator[str]:
+    """Run a model on a file, a folder of images or a film, and say what was written, file by file.
+
+    Args:
+        model: (H, W, C) to (H', W', C').
+        source: What to read. Files of a folder that are no images are told and left.
+        out: A file for a file or a film; for a folder, a folder that is made or added to: the same names as .png.
+        mark: Say in the files that a model made them.
+
+    Raises:
+        DataError: There is no such file, or no image in it.
+        StorageError: It could not be written.
+    """
+    if not source.exists():
+        raise DataError(f"no such file or folder: {source}")
+    if source.is_dir():
+        yield from apply_to_folder(model, source, out, mark=mark)
+    elif source.suffix.lower() in FILMS:
+        yield apply_to_film(model, source, out, mark=mark)
+    else:
+        try:
+            size = apply_to_file(model, source, out, mark=mark)
+        except BadImageError as error:
+            raise DataError(f"cannot read {source}: {error}") from error
+        yield f"{source} -> {out} ({size})"
+
+
+def apply_to_file(model: Callable[[np.ndarray], np.ndarray], source: Path, out: Path, *, mark: bool) -> str:
+    """One image; its size as it was and is."""
+    try:
+        with pillow_limits(), source.open("rb") as file:
+            pixels, _, _ = read_pixels(file)
+    except OSError as error:
+        raise DataError(f"cannot read {source}: {error}") from error
+    made = model(pixels)
+    metadata = {"Software": f"organza {__version__}", "Source": source.name}
+    kind = out.suffix.lower()
+    if kind not in SUFFIXES:
+        raise UsageError(f"cannot write {kind or 'a file without an ending'}; use {', '.join(sorted(SUFFIXES))}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if kind == ".png":
+            save_png(picture(made), out, metadata=metadata, mark=mark)
+        else:
+            shown = picture(made)
+            shown = shown.convert("RGB") if kind in (".jpg", ".jpeg") and shown.mode != "L" else shown
+            save_aside(out, lambda aside: shown.save(aside, format=FORMAT_OF[kind], quality=95))
+    except OSError as error:
+        raise StorageError(f"cannot write {out}: {error}") from error
+    (h, w), (H, W) = pixels.shape[:2], made.shape[:2]
+    return f"{w}x{h}" if (h, w) == (H, W) else f"{w}x{h} to {W}x{H}"
+
+
+FORMAT_OF = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
+assert {*FORMAT_OF.values(), "PNG"} <= set(FORMATS)
+
+
+def apply_to_folder(model: Callable[[np.ndarray], np.ndarray], source: Path, out: Path, *, mark: bool) -> Iterator[str]:
+    """Every image below a folder, to the same place below another."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{source} is a folder and {out} is a file: name a folder to write into")
+    files = sorted(path for path in source.rglob("*") if path.is_file() and path.suffix.lower() in SUFFIXES)
+    done = 0
+    for path in files:
+        target = (out / path.relative_to(source)).with_suffix(".png")
+        try:
+            size = apply_to_file(model, path, target, mark=mark)
+        except (BadImageError, NotAnImageError) as error:
+            yield f"{path}: left out, {error}"
+            continue
+        done += 1
+        yield f"{path} -> {target} ({size})"
+    if not done:
+        raise DataError(f"{source} holds no image that can be read; it needs files such as .png or .jpg")
+    yield f"{done} image{'' if done == 1 else 's'} in {out}"
+
+
+def apply_to_film(model: Callable[[np.ndarray], np.ndarray], source: Path, out: Path, *, mark: bool) -> str:
+    """Frame by frame, at the pace and with the sound that it has."""
+    program = ffmpeg()
+    if out.suffix.lower() not in FILMS:
+        raise UsageError(f"{source} is a film, so the result is one: name a file such as {source.stem}.mp4")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        run_ffmpeg([program, "-i", str(source), "-fps_mode", "passthrough", str(folder / "%06d.png")], source)
+        frames = sorted(folder.glob("*.png"))
+        if not frames:
+            raise DataError(f"{source} holds no frames that ffmpeg can read")
+        for frame in frames:
+            apply_to_file(model, frame, folder / f"made-{frame.name}", mark=False)
+        told = subprocess.run([program, "-i", str(source)], capture_output=True, text=True, check=False).stderr
+        rate = re.search(r"([\d.]+) fps", told)
+        note = ["-metadata", f"comment=organza {__version__}; made by a model"] if mark else []
+        film = ["-map", "0:v"] if out.suffix.lower() == ".gif" else [
+            *("-i", str(source), "-map", "0:v", "-map", "1:a?", "-c:a", "copy", "-pix_fmt", "yuv420p", "-crf", "16"),
+            *("-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"),
+        ]  # fmt: skip
+        pace = ["-framerate", rate[1] if rate else "25", "-i", str(folder / "made-%06d.png")]
+        out.parent.mkdir(parents=True, exist_ok=True)
+        save_aside(out, lambda aside: run_ffmpeg([program, "-y", *pace, *film, *note, str(aside)], source))
+    return f"{source} -> {out} ({len(frames)} frames)"
+
+
+def run_ffmpeg(command: list[str], source: Path) -> None:
+    """Run it; its last words are the reason if it fails."""
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip()[-300:]
+        raise DataError(f"ffmpeg could not work on {source}: {words}")

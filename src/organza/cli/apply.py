@@ -1,0 +1,65 @@
+"""organza apply RUN IN OUT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, final
+
+import tyro
+
+from organza.cli.options import parse
+
+DESCRIPTION = """Run a model that makes images from images on files of your own, of any size.
+
+IN is an image, a folder of images (sub-folders too) or a film; OUT is a file, a folder or a film. Colour and gray are
+converted to what the model takes, sizes are left as they are. Large images need much memory: --tile cuts them into
+tiles that fade into each other. Films need ffmpeg."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Apply:
+    """What `organza apply` takes."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run folder."""
+    source: Annotated[Path, tyro.conf.Positional]
+    """An image, a folder or a film."""
+    out: Annotated[Path, tyro.conf.Positional]
+    """Where to write: files are replaced."""
+    reverse: bool = False
+    """The other way round, from targets to sources, where the model goes both ways (cyclegan)."""
+    tile: int = 0
+    """Largest side that goes through the networks at once; 0: images go through whole."""
+    overlap: int = 32
+    """Pixels that neighbouring tiles share."""
+    seed: int = 0
+    """Of noise, where the model has any."""
+    checkpoint: str = "newest"
+    """newest, best (by the run's --best-by) or the folder of a checkpoint."""
+    mark: bool = True
+    """Mark pictures as made by a model."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+
+
+def main(args: list[str]) -> int:
+    """Apply and say what was written."""
+    given = parse(Apply, args, verb="apply", description=DESCRIPTION)
+    from organza import devices
+    from organza.apply import applier, apply
+    from organza.run import open_run
+
+    model = applier(
+        open_run(given.run),
+        checkpoint=given.checkpoint,
+        device=devices.choose(given.device),
+        reverse=given.reverse,
+        tile=given.tile,
+        overlap=given.overlap,
+        seed=given.seed,
+    )
+    for line in apply(model, given.source, given.out, mark=given.mark):
+        print(line)
+    return 0

@@ -1,0 +1,73 @@
+"""Images made from images: the samples of the data that such a run draws, scores and is examined with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import final
+
+import numpy as np
+
+from organza.data.registry import open_source
+from organza.data.source import Source, decode
+from organza.data.spec import ImageSpec
+from organza.errors import OrganzaError
+from organza.game import Batch, Game, Request, feed
+from organza.run import Run
+
+
+@final
+class Inputs:
+    """Which samples a request without sources is about: row i follows from (seed, i) and from how many there are.
+
+    Args:
+        opened: Opens the data when the first row is wanted.
+    """
+
+    def __init__(self, opened: Callable[[], Source]) -> None:
+        self.opened = opened
+        self.source: Source | None = None
+
+    def __call__(self, request: Request) -> Batch:
+        """`source` (count, C, H, W), and `image` likewise where the data is paired, as networks see them."""
+        self.source = self.source or self.opened()
+        count = len(self.source)
+        order = np.random.default_rng([request.seed, 0x1290, count]).permutation(count)
+        rows = order[np.arange(request.start, request.start + request.count) % count]
+        batch = decode(self.source.read(rows), self.source.spec)
+        return {key: batch[key] for key in (("source", "image") if is_paired(self.source) else ("source",))}
+
+
+def is_paired(source: Source) -> bool:
+    """Whether the data holds what should be made of each of its sources."""
+    return isinstance(source.spec, ImageSpec) and source.spec.source is not None and source.spec.is_paired
+
+
+def fed(game: Game, run: Run, source: Source | None = None) -> Game:
+    """The game of a run, fed with data it has not seen, else with its training data, if it makes images from images.
+
+    Args:
+        game: The game, changed in place.
+        run: Whose data.
+        source: The training data, where it is open already.
+    """
+    spec = run.spec
+    if not isinstance(spec, ImageSpec) or spec.source is None:
+        return game
+
+    def opened() -> Source:
+        return unseen(run) or source or open_source(run.config["data"]["source"], run.data_options)
+
+    return feed(game, Inputs(opened))
+
+
+def unseen(run: Run) -> Source | None:
+    """Data of the same kind that the run does not train on: the other split of its source, if there is one."""
+    options = run.data_options
+    if options.split == "test":
+        return None
+    try:
+        source = open_source(run.config["data"]["source"], replace(options, split="test", offline=True))
+    except OrganzaError:
+        return None
+    return source if source.spec == run.spec else None

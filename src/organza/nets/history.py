@@ -1,0 +1,55 @@
+"""Older fakes beside new ones: what a critic has learned about them is not forgotten.
+
+Source: Shrivastava et al. 2017 (arXiv:1612.07828), section 2.3; in CycleGAN Zhu et al. 2017 (arXiv:1703.10593).
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+
+@final
+class History(nn.Module):
+    """Gives back each fake or, half of the time, an older one that it takes the place of. Belongs into `Game.extras`.
+
+    Every position of a batch has older fakes of its own, so that neither micro-batches nor the number of ranks change
+    what is given back. On several ranks each keeps those of its own positions; checkpoints hold those of the first, and
+    those of the others begin anew after each.
+
+    Args:
+        shape: Of a sample.
+        rows: Samples per batch, over all ranks.
+        depth: Older fakes for each of them; 0: none, and fakes come back as they are.
+    """
+
+    images: Tensor
+    filled: Tensor
+
+    def __init__(self, shape: tuple[int, ...], *, rows: int, depth: int) -> None:
+        super().__init__()
+        self.depth = depth
+        self.register_buffer("images", torch.zeros(rows, depth, *shape))
+        self.register_buffer("filled", torch.zeros(rows, dtype=torch.int64))
+
+    @torch.no_grad()
+    def forward(self, fake: Tensor, position: Tensor, noise: Tensor) -> Tensor:
+        """Fakes (N, *shape), their positions in the batch (N,), uniform numbers (N, 2): fakes without gradients.
+
+        The first `depth` fakes of a position are kept and given back. Then the first number says whether an older one
+        is given back, the second which.
+        """
+        fake = fake.detach()
+        if not self.depth:
+            return fake
+        filled = self.filled[position]
+        is_new = filled < self.depth
+        slot = torch.where(is_new, filled, (noise[:, 1] * self.depth).long().clamp(max=self.depth - 1))
+        is_swapped = ~is_new & (noise[:, 0] < 0.5)
+        wide = (-1, *[1] * (fake.ndim - 1))
+        older = self.images[position, slot].to(fake.dtype)
+        self.images[position, slot] = torch.where((is_new | is_swapped).view(wide), fake, older).to(self.images)
+        self.filled[position] = filled + is_new
+        return torch.where(is_swapped.view(wide), older, fake)

@@ -1,0 +1,198 @@
+"""CUT: from one kind of image to another without pairs and without a way back, held to its source patch by patch.
+
+Park, Efros, Zhang, Zhu. "Contrastive Learning for Unpaired Image-to-Image Translation", ECCV 2020 (arXiv:2007.15651).
+
+Differs from the paper: any size; the heads over patches belong to the generator and move with it; averaged weights; no
+flip equivariance in `fast`. The class's defaults are for small images and a few minutes. There is no way back, so no
+cycle error can be told: how well a source is kept shows in `nce`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, final
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from organza.data.spec import ImageSpec, Spec
+from organza.errors import DataError, UsageError
+from organza.game import Batch, Clock, Game, Loss, Player, Shared, Turn, at_once, from_sources
+from organza.jitter import COLUMNS, jittered
+from organza.losses import OBJECTIVES
+from organza.nets.contrast import PatchSampler, patch_nce
+from organza.nets.layers import Init, initialise
+from organza.nets.patch_critic import PatchCritic
+from organza.nets.residual import MapNorm
+from organza.nets.translator import ResidualTranslator
+from organza.recipe import Recipe, Sources
+from organza.schedules import linear
+
+
+@final
+class Contrasted(nn.Module):
+    """A translator, and heads that describe places of what its encoder sees."""
+
+    def __init__(self, translator: ResidualTranslator, stages: tuple[int, ...], *, width: int) -> None:
+        super().__init__()
+        self.translator, self.stages = translator, stages
+        self.heads = PatchSampler([translator.channels[stage] for stage in stages], width=width)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Images from images."""
+        return self.translator(image)
+
+    def described(self, image: Tensor, places: Tensor) -> list[Tensor]:
+        """Vectors of length 1 at the places (N, P) of each stage."""
+        return self.heads(self.translator.features(image, self.stages), places)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class CUT(Recipe):
+    """One generator, one critic of patches, and the demand that each patch knows the place that it came from."""
+
+    accepts: ClassVar[tuple[type[Spec], ...]] = (ImageSpec,)
+    needs_sources: ClassVar[Sources] = "any"
+    smallest: ClassVar[int] = 5
+
+    batch: int = 8
+    """Images of each side per step, over all ranks."""
+    width: int = 16
+    """Channels of the generator's largest map, doubled at each halving."""
+    downs: int = 2
+    """Halvings in the generator."""
+    blocks: int = 4
+    """Residual blocks; 9 in the paper."""
+    antialiased: bool = True
+    """Whether sizes change by smoothing filters."""
+    patches: int = 64
+    """Places that are compared, of each image and stage; 256 in the paper."""
+    head: int = 64
+    """Numbers that describe a place; 256 in the paper."""
+    temperature: float = 0.07
+    """Small ones ask for certainty."""
+    nce: float = 1.0
+    """Weight of the contrast between patches."""
+    identity: bool = True
+    """Whether images of the target's kind are held to themselves too."""
+    critic_layers: int = 2
+    """Halvings of the critic: 0, 1, 2, 3 judge patches of 1, 16, 34, 70 pixels."""
+    critic_width: int = 32
+    """Channels of the critic's first layer, doubled at each further one."""
+    norm: MapNorm = "instance"
+    """Norm of both networks' hidden layers."""
+    loss: Literal["least_squares", "nonsaturating", "hinge"] = "least_squares"
+    """The game that is played with the scores."""
+    jitter: float = 0.0
+    """Images are enlarged by this share and cut at a random place; 30 / 256 in the paper."""
+    flip: bool = False
+    """Whether half of the images are mirrored."""
+    init: Init = "he"
+    """How weights are drawn at the start."""
+    generator_lr: float = 1e-3
+    """Adam step size of the generator at the start."""
+    critic_lr: float = 1e-3
+    """Adam step size of the critic at the start."""
+    decay_from: float = 0.5
+    """Share of the budget after which step sizes fall in a straight line."""
+    final_rate: float = 0.02
+    """Share of the step sizes that is left at the end."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's decay rates of the first and second moment."""
+    halflife: float = 1e5
+    """Of the averaged generator, in samples; at most a twentieth of the samples seen. 0: no average."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.downs, self.blocks, self.critic_layers, self.jitter, self.nce) < 0:
+            raise UsageError("downs, blocks, critic_layers, jitter and nce must be at least 0; one is negative")
+        if min(self.patches, self.head) < 1 or self.temperature <= 0:
+            raise UsageError("patches, head and temperature must be above 0")
+
+    def build(self, data: Spec) -> Game:
+        """Two networks, one turn each, which share the pass of the generator."""
+        self.check(data)
+        assert isinstance(data, ImageSpec)
+        assert data.source is not None
+        if data.channels != data.source.channels:
+            raise DataError(
+                f"CUT looks at both sides with one encoder, and here {data.source.channels} channels are to become "
+                f"{data.channels}: bring both to one with --channels rgb, or take: organza train cyclegan"
+            )
+        g, c = self.networks(data, data.source)
+        objective = OBJECTIVES[self.loss]
+
+        def moved(batch: Batch) -> Batch:
+            return jittered(batch, ("source", "image"), enlarge=self.jitter, flip=self.flip)
+
+        def contrast(made: Tensor, given: Tensor, places: Tensor) -> Tensor:
+            """How far the places of what was made are from those of what it was made from: a mean over stages."""
+            keys = [key.detach() for key in g.described(given, places)]
+            pairs = zip(g.described(made, places), keys, strict=True)
+            return torch.stack([patch_nce(query, key, temperature=self.temperature) for query, key in pairs]).mean()
+
+        def critic_loss(batch: Batch, clock: Clock) -> Loss:
+            batch = moved(batch)
+            fake = there(batch["source"], key=batch["jitter"]).detach()
+            real_score, fake_score = c(batch["image"])[0], c(fake)[0]
+            watch = objective.watch(real_score.flatten(1).mean(1), fake_score.flatten(1).mean(1))
+            return Loss({self.loss: objective.critic(real_score, fake_score)}, watch=watch)
+
+        def generator_loss(batch: Batch, clock: Clock) -> Loss:
+            batch = moved(batch)
+            fake = there(batch["source"], key=batch["jitter"])
+            score = c(fake)[0]
+            terms = {self.loss: objective.generator(score, score)}
+            if self.nce:
+                share = self.nce / 2 if self.identity else self.nce
+                terms["nce"] = share * contrast(fake, batch["source"], batch["places"])
+                if self.identity:
+                    terms["nce_identity"] = share * contrast(g(batch["image"]), batch["image"], batch["places"])
+            return Loss(terms)
+
+        generator, critic = self.player(g, self.generator_lr, self.halflife), self.player(c, self.critic_lr, 0.0)
+        there = Shared(generator)
+        return Game(
+            players={"generator": generator, "critic": critic},
+            turns=[Turn("critic", critic, critic_loss), Turn("generator", generator, generator_loss, same_noise=True)],
+            generate=from_sources(generator, make=lambda network, x, seeds: network(x), chunk=at_once(data.shape)),
+            draw=lambda n: {"places": torch.rand(n, self.patches), "jitter": torch.rand(n, COLUMNS)},
+        )
+
+    def networks(self, data: ImageSpec, source: ImageSpec) -> tuple[Contrasted, PatchCritic]:
+        """Generator and critic."""
+        translator = ResidualTranslator(
+            source.channels,
+            data.channels,
+            width=self.width,
+            downs=self.downs,
+            blocks=self.blocks,
+            norm=self.norm,
+            is_antialiased=self.antialiased,
+        )
+        last = len(translator.channels) - 1
+        stages = tuple(sorted({0, *range(2, self.downs + 2), self.downs + 1 + self.blocks // 2, last}))
+        g = Contrasted(translator, stages, width=self.head)
+        c = PatchCritic(data, layers=self.critic_layers, width=self.critic_width, norm=self.norm)
+        for network in (g, c):
+            initialise(network, self.init).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return g, c
+
+    def player(self, network: nn.Module, lr: float, halflife: float) -> Player:
+        """A player whose step size stays for a while and then falls in a straight line."""
+        adam = Adam(network.parameters(), lr, betas=self.betas, fused=True)
+        rate = linear(lr, lr * self.final_rate, begin=self.decay_from)
+        return Player(network, adam, lr=rate, halflife=halflife or None, ramp=0.05)
+
+
+PAPER = CUT(
+    batch=1, width=64, blocks=9, patches=256, head=256, critic_layers=3, critic_width=64, jitter=30 / 256, flip=True,
+    init="normal", generator_lr=2e-4, critic_lr=2e-4, final_rate=0.0, halflife=0.0, length=400,
+)  # fmt: skip
+PRESETS = {
+    "paper": PAPER,
+    "fast": replace(PAPER, nce=10.0, identity=False, decay_from=0.75, length=200),
+    "tiny": CUT(batch=16, width=4, blocks=2, patches=8, head=8, critic_width=4, length=1),
+}

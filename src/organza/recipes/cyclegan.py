@@ -1,0 +1,213 @@
+"""CycleGAN: from one kind of image to another and back, learned from two collections without pairs.
+
+Zhu, Park, Isola, Efros. "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", ICCV 2017
+(arXiv:1703.10593).
+
+Differs from the paper: any size; the critics move before the generators; every position of a batch has a history of
+its own; averaged weights; the identity loss is left out where the two sides differ in channels. The class's defaults
+are for small images and a few minutes: narrow networks and larger steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import l1_loss
+from torch.optim import Adam
+
+from organza.data.spec import ImageSpec, Spec
+from organza.errors import UsageError
+from organza.game import Batch, Clock, Game, Generate, Loss, Player, Shared, Turn, at_once, from_sources
+from organza.jitter import COLUMNS, jittered
+from organza.losses import OBJECTIVES
+from organza.nets.history import History
+from organza.nets.layers import Init, initialise
+from organza.nets.patch_critic import PatchCritic
+from organza.nets.residual import MapNorm
+from organza.nets.translator import ResidualTranslator
+from organza.recipe import Recipe, Sources
+from organza.schedules import linear
+
+
+@final
+class BothWays(nn.Module):
+    """Two networks as one player: what goes to the target, and what comes back to the source."""
+
+    def __init__(self, there: nn.Module, back: nn.Module) -> None:
+        super().__init__()
+        self.there, self.back = there, back
+
+    def forward(self, image: Tensor, reverse: bool = False) -> Tensor:
+        """Images (N, C, H, W) one way or the other."""
+        return self.back(image) if reverse else self.there(image)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class CycleGAN(Recipe):
+    """Two generators, two critics of patches, and the demand that there and back leads home."""
+
+    accepts: ClassVar[tuple[type[Spec], ...]] = (ImageSpec,)
+    needs_sources: ClassVar[Sources] = "any"
+    smallest: ClassVar[int] = 5
+
+    batch: int = 8
+    """Images of each side per step, over all ranks."""
+    width: int = 16
+    """Channels of the generators' largest map, doubled at each halving."""
+    downs: int = 2
+    """Halvings in the generators."""
+    blocks: int = 3
+    """Residual blocks of each generator; 9 in the paper for 256 pixels, 6 for 128."""
+    critic_layers: int = 2
+    """Halvings of the critics: 0, 1, 2, 3 judge patches of 1, 16, 34, 70 pixels."""
+    critic_width: int = 32
+    """Channels of the critics' first layer, doubled at each further one."""
+    norm: MapNorm = "instance"
+    """Norm of all networks' hidden layers."""
+    loss: Literal["least_squares", "nonsaturating", "hinge"] = "least_squares"
+    """The game that is played with the scores."""
+    cycle: float = 10.0
+    """Weight of the mean absolute difference between an image and what comes back of it, on both sides."""
+    identity: float = 0.5
+    """How far an image that is of the target's kind already shall be left alone, as a share of `cycle`."""
+    history: int = 50
+    """Older fakes, of each side, that the critics see again; 0: none."""
+    jitter: float = 0.0
+    """Images are enlarged by this share and cut at a random place; 30 / 256 in the paper."""
+    flip: bool = False
+    """Whether half of the images are mirrored."""
+    init: Init = "he"
+    """How weights are drawn at the start."""
+    generator_lr: float = 1e-3
+    """Adam step size of the generators at the start."""
+    critic_lr: float = 1e-3
+    """Adam step size of the critics at the start."""
+    decay_from: float = 0.5
+    """Share of the budget after which step sizes fall in a straight line."""
+    final_rate: float = 0.02
+    """Share of the step sizes that is left at the end."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's decay rates of the first and second moment."""
+    halflife: float = 1e5
+    """Of the averaged generators, in samples; at most a twentieth of the samples seen. 0: no average."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.downs, self.blocks, self.critic_layers, self.history, self.jitter, self.cycle, self.identity) < 0:
+            raise UsageError(
+                "downs, blocks, critic_layers, history, jitter, cycle and identity must be at least 0; one is negative"
+            )
+
+    def build(self, data: Spec) -> Game:
+        """Two networks in each player, one turn each, which share the pass of the generators."""
+        self.check(data)
+        assert isinstance(data, ImageSpec)
+        assert data.source is not None
+        g, c = self.networks(data, data.source)
+        objective = OBJECTIVES[self.loss]
+        identity = self.identity * self.cycle if data.channels == data.source.channels else 0.0
+        depth = -(-self.history // self.batch)
+        older = nn.ModuleDict(
+            {side: History(spec.shape, rows=self.batch, depth=depth) for side, spec in sides(data).items()}
+        )
+        generator, critic = self.player(g, self.generator_lr, self.halflife), self.player(c, self.critic_lr, 0.0)
+        there, back = Shared(generator), Shared(generator)
+
+        def moved(batch: Batch) -> Batch:
+            return jittered(batch, ("source", "image"), enlarge=self.jitter, flip=self.flip)
+
+        def critic_loss(batch: Batch, clock: Clock) -> Loss:
+            batch = moved(batch)
+            fakes = {
+                "image": there(batch["source"], key=batch["jitter"]),
+                "source": back(batch["image"], True, key=batch["jitter"]),
+            }
+            terms, watch = {}, {}
+            for side, fake in fakes.items():
+                shown = older[side](fake, batch["position"], batch[f"replay_{side}"])
+                real_score, fake_score = c[side](batch[side])[0], c[side](shown)[0]
+                terms[f"{self.loss}_{side}"] = objective.critic(real_score, fake_score)
+                if side == "image":
+                    watch = objective.watch(real_score.flatten(1).mean(1), fake_score.flatten(1).mean(1))
+            return Loss(terms, watch=watch)
+
+        def generator_loss(batch: Batch, clock: Clock) -> Loss:
+            batch = moved(batch)
+            batch = moved(batch)
+            fake, fake_source = (
+                there(batch["source"], key=batch["jitter"]),
+                back(batch["image"], True, key=batch["jitter"]),
+            )
+            terms = {
+                f"{self.loss}_{side}": objective.generator(score, score)
+                for side, score in (("image", c["image"](fake)[0]), ("source", c["source"](fake_source)[0]))
+            }
+            home, home_image = g(fake, True), g(fake_source)
+            if self.cycle:
+                terms["cycle_source"] = self.cycle * l1_loss(home.float(), batch["source"])
+                terms["cycle_image"] = self.cycle * l1_loss(home_image.float(), batch["image"])
+            if identity:
+                terms["identity_image"] = identity * l1_loss(g(batch["image"]).float(), batch["image"])
+                terms["identity_source"] = identity * l1_loss(g(batch["source"], True).float(), batch["source"])
+            apart = (home.detach().float() - batch["source"]).abs().flatten(1).mean(1)
+            return Loss(terms, watch={"cycle_error": apart})
+
+        def draw(n: int) -> Batch:
+            replay = {f"replay_{side}": torch.rand(n, 2) for side in ("image", "source")}
+            return {"position": torch.arange(n), "jitter": torch.rand(n, COLUMNS)} | replay
+
+        return Game(
+            players={"generator": generator, "critic": critic},
+            turns=[Turn("critic", critic, critic_loss), Turn("generator", generator, generator_loss, same_noise=True)],
+            generate=both_ways(generator, chunk=at_once(data.shape)),
+            draw=draw,
+            reverses=True,
+            extras={"history": older},
+        )
+
+    def networks(self, data: ImageSpec, source: ImageSpec) -> tuple[BothWays, nn.ModuleDict]:
+        """Generators and critics."""
+        there, back = (
+            ResidualTranslator(
+                before.channels, after.channels, width=self.width, downs=self.downs, blocks=self.blocks, norm=self.norm
+            )
+            for before, after in ((source, data), (data, source))
+        )
+        g = BothWays(there, back)
+        judge = {"layers": self.critic_layers, "width": self.critic_width}
+        c = nn.ModuleDict({side: PatchCritic(spec, norm=self.norm, **judge) for side, spec in sides(data).items()})
+        for network in (g, c):
+            initialise(network, self.init).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return g, c
+
+    def player(self, network: nn.Module, lr: float, halflife: float) -> Player:
+        """A player whose step size stays for a while and then falls in a straight line."""
+        adam = Adam(network.parameters(), lr, betas=self.betas, fused=True)
+        rate = linear(lr, lr * self.final_rate, begin=self.decay_from)
+        return Player(network, adam, lr=rate, halflife=halflife or None, ramp=0.05)
+
+
+def sides(data: ImageSpec) -> dict[str, ImageSpec]:
+    """Both kinds of images, by their key in a batch."""
+    assert data.source is not None
+    return {"image": data, "source": data.source}
+
+
+def both_ways(generator: Player, *, chunk: int) -> Generate:
+    """Images from sources, and with `Request.reverse` sources from images."""
+    there = from_sources(generator, make=lambda network, x, seeds: network(x), chunk=chunk)
+    back = from_sources(generator, make=lambda network, x, seeds: network(x, True), chunk=chunk)
+    return lambda request: back(request) if request.reverse else there(request)
+
+
+PRESETS = {
+    "paper": CycleGAN(
+        batch=1, width=64, blocks=9, critic_layers=3, critic_width=64, jitter=30 / 256, flip=True, init="normal",
+        generator_lr=2e-4, critic_lr=2e-4, final_rate=0.0, halflife=0.0, length=200,
+    ),
+    "tiny": CycleGAN(batch=16, width=4, blocks=1, critic_width=4, history=32, length=1),
+}  # fmt: skip

@@ -1,0 +1,210 @@
+"""pix2pix: an image from an image, learned from pairs; and what pix2pixHD adds.
+
+Isola, Zhu, Zhou, Efros. "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017
+(arXiv:1611.07004). Wang, Liu, Zhu, Tao, Kautz, Catanzaro. "High-Resolution Image Synthesis and Semantic Manipulation
+with Conditional GANs", CVPR 2018 (arXiv:1711.11585): several critics, feature matching, maps of indices.
+
+Differs from the papers: any size, also one that does not divide; dropout follows from a number per sample, so that
+noise is the same on any number of ranks; averaged weights; no local enhancer, no instance maps, no perceptual loss. The
+class's defaults are for small images and a few minutes: instance norm, doubling without a grid, larger steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import l1_loss, one_hot
+from torch.optim import Adam
+
+from organza.data.spec import ImageSpec, Spec
+from organza.errors import UsageError
+from organza.game import Batch, Clock, Game, Loss, Player, Turn, at_once, from_sources
+from organza.jitter import COLUMNS, jittered
+from organza.losses import OBJECTIVES
+from organza.nets.layers import Init, initialise
+from organza.nets.patch_critic import MultiScaleCritic, feature_distance
+from organza.nets.residual import MapNorm
+from organza.nets.translator import ResidualTranslator
+from organza.nets.unet import Doubler, UNet
+from organza.recipe import Recipe, Sources
+from organza.schedules import linear
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Pix2Pix(Recipe):
+    """A generator that is told the source, a critic of patches that sees source and image, and an L1 distance."""
+
+    accepts: ClassVar[tuple[type[Spec], ...]] = (ImageSpec,)
+    needs_sources: ClassVar[Sources] = "paired"
+    smallest: ClassVar[int] = 2
+
+    batch: int = 16
+    """Pairs per step, over all ranks."""
+    kinds: int = 0
+    """Sources are gray maps of indices from 0 to this number less one, as of `label_nc`; 0: they are images."""
+    generator: Literal["unet", "resnet"] = "unet"
+    """U-Net (pix2pix) or residual blocks at low resolution (pix2pixHD's global generator)."""
+    width: int = 24
+    """Channels of the generator's largest map, doubled at each halving."""
+    depth: int = 0
+    """Halvings; 0: for a U-Net until the shorter side is 1, for residual blocks 2."""
+    blocks: int = 4
+    """Residual blocks, where the generator has them."""
+    dropout: float = 0.5
+    """Share of the U-Net's inner features that is dropped, also after training: its only noise."""
+    dropout_blocks: int = 2
+    """Doublings that have it, from the smallest map on."""
+    up: Doubler = "repeated"
+    """How the U-Net doubles its maps: transposed convolutions (as in the paper) can leave a grid."""
+    generator_norm: MapNorm = "instance"
+    """Norm of the generator's layers."""
+    critic_norm: MapNorm = "instance"
+    """Norm of the critic's layers."""
+    critic_layers: int = 2
+    """Halvings of the critic: 0, 1, 2, 3 judge patches of 1, 16, 34, 70 pixels."""
+    critic_width: int = 32
+    """Channels of the critic's first layer, doubled at each further one."""
+    scales: int = 1
+    """Critics, each for half the size of the one before."""
+    loss: Literal["nonsaturating", "minimax", "least_squares", "hinge"] = "nonsaturating"
+    """The game that is played with the scores."""
+    adversarial: float = 1.0
+    """Weight of the game in the generator's loss; 0: no critic, the distance alone."""
+    l1: float = 100.0
+    """Weight of the mean absolute difference of pixels."""
+    feature_matching: float = 0.0
+    """Weight of the same distance of the critic's features; 10 in pix2pixHD."""
+    jitter: float = 0.0
+    """Images are enlarged by this share and cut at a random place; 30 / 256 in the paper."""
+    flip: bool = False
+    """Whether half of the pairs are mirrored."""
+    init: Init = "he"
+    """How weights are drawn at the start."""
+    generator_lr: float = 2e-3
+    """Adam step size of the generator at the start."""
+    critic_lr: float = 1e-3
+    """Adam step size of the critic at the start."""
+    decay_from: float = 0.3
+    """Share of the budget after which step sizes fall in a straight line; 0.5 in the paper."""
+    final_rate: float = 0.02
+    """Share of the step sizes that is left at the end."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's decay rates of the first and second moment."""
+    halflife: float = 1e5
+    """Of the averaged generator, in samples; at most a twentieth of the samples seen. 0: no average."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.depth, self.blocks, self.dropout_blocks, self.critic_layers, self.kinds, self.jitter) < 0:
+            raise UsageError("depth, blocks, dropout_blocks, critic_layers, kinds and jitter must be at least 0")
+        if not 0 <= self.dropout < 1 or self.scales < 1:
+            raise UsageError(f"dropout must be below 1 and scales at least 1; got {self.dropout} and {self.scales}")
+        if min(self.adversarial, self.l1, self.feature_matching) < 0 or not self.adversarial + self.l1:
+            raise UsageError("adversarial, l1 and feature_matching must be at least 0, and not both of the first two 0")
+
+    def build(self, data: Spec) -> Game:
+        """Two networks, one turn each."""
+        self.check(data)
+        assert isinstance(data, ImageSpec)
+        assert data.source is not None
+        g, c = self.networks(data, data.source)
+        objective = OBJECTIVES[self.loss]
+
+        def told(source: Tensor) -> Tensor:
+            return indices_to_maps(source, self.kinds) if self.kinds else source
+
+        def make(network: nn.Module, source: Tensor, seeds: Tensor) -> Tensor:
+            return network(told(source), seeds) if self.generator == "unet" else network(told(source))
+
+        def seen(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+            """The source as the critic sees it, the image, and what is made of the source."""
+            batch = jittered(batch, ("source", "image"), enlarge=self.jitter, flip=self.flip)
+            return told(batch["source"]), batch["image"], make(g, batch["source"], batch["seed"])
+
+        def critic_loss(batch: Batch, clock: Clock) -> Loss:
+            source, image, fake = seen(batch)
+            judged = zip(c(image, source), c(fake, source), strict=True)
+            scores = [(real.flatten(1), made.flatten(1)) for (real, _), (made, _) in judged]
+            terms = torch.stack([objective.critic(real, made) for real, made in scores])
+            real_score, fake_score = (torch.stack([pair[side].mean(1) for pair in scores]).mean(0) for side in (0, 1))
+            return Loss({self.loss: terms.mean()}, watch=objective.watch(real_score, fake_score))
+
+        def generator_loss(batch: Batch, clock: Clock) -> Loss:
+            source, image, fake = seen(batch)
+            distance = l1_loss(fake.float(), image)
+            terms = {"l1": self.l1 * distance} if self.l1 else {}
+            if self.adversarial:
+                judged = c(fake, source)
+                games = torch.stack([objective.generator(score, score) for score, _ in judged])
+                terms[self.loss] = self.adversarial * games.mean()
+                if self.feature_matching:
+                    with torch.no_grad():
+                        wanted = c(image, source)
+                    both = zip(judged, wanted, strict=True)
+                    apart = torch.stack([feature_distance(made, real) for (_, made), (_, real) in both])
+                    terms["feature_matching"] = self.feature_matching * apart.mean()
+            return Loss(terms, watch={"l1_distance": (fake.detach().float() - image).abs().flatten(1).mean(1)})
+
+        generator = self.player(g, self.generator_lr, self.halflife)
+        critic = self.player(c, self.critic_lr, 0.0)
+        turns = [Turn("critic", critic, critic_loss)] if self.adversarial else []
+        return Game(
+            players={"generator": generator, "critic": critic},
+            turns=[*turns, Turn("generator", generator, generator_loss)],
+            generate=from_sources(generator, make=make, chunk=at_once(data.shape)),
+            draw=lambda n: {"seed": torch.randint(2**31, (n,)), "jitter": torch.rand(n, COLUMNS)},
+        )
+
+    def networks(self, data: ImageSpec, source: ImageSpec) -> tuple[nn.Module, MultiScaleCritic]:
+        """Generator and critic."""
+        shown = ImageSpec(channels=self.kinds or source.channels, height=source.height, width=source.width)
+        if self.generator == "unet":
+            drops = {"dropout": self.dropout, "dropout_blocks": self.dropout_blocks}
+            norm, depth = self.generator_norm, self.depth
+            g = UNet(shown, data, width=self.width, depth=depth, norm=norm, up=self.up, **drops)
+        else:
+            norm, blocks, downs = self.generator_norm, self.blocks, self.depth or 2
+            shape = (shown.channels, data.channels)
+            g = ResidualTranslator(*shape, width=self.width, blocks=blocks, downs=downs, norm=norm)
+        c = MultiScaleCritic(
+            data,
+            scales=self.scales,
+            source_channels=shown.channels,
+            layers=self.critic_layers,
+            width=self.critic_width,
+            norm=self.critic_norm,
+        )
+        for network in (g, c):
+            initialise(network, self.init).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return g, c
+
+    def player(self, network: nn.Module, lr: float, halflife: float) -> Player:
+        """A player whose step size stays for a while and then falls in a straight line."""
+        adam = Adam(network.parameters(), lr, betas=self.betas, fused=True)
+        rate = linear(lr, lr * self.final_rate, begin=self.decay_from)
+        return Player(network, adam, lr=rate, halflife=halflife or None, ramp=0.05)
+
+
+def indices_to_maps(source: Tensor, kinds: int) -> Tensor:
+    """Gray maps of 8-bit indices as networks see them, (N, 1, H, W) in [-1, 1], to (N, kinds, H, W)."""
+    index = ((source[:, 0] + 1) * 127.5).round().long().clamp(0, kinds - 1)
+    return one_hot(index, kinds).movedim(3, 1).to(source.dtype)
+
+
+PRESETS = {
+    "paper": Pix2Pix(
+        batch=1, width=64, dropout_blocks=3, up="transposed", generator_norm="batch", critic_norm="batch",
+        critic_layers=3, critic_width=64, jitter=30 / 256, flip=True, init="normal", generator_lr=2e-4, critic_lr=2e-4,
+        decay_from=0.5, final_rate=0.0, halflife=0.0, length=200,
+    ),
+    "hd": Pix2Pix(
+        batch=1, generator="resnet", width=64, depth=4, blocks=9, critic_layers=3, critic_width=64, scales=2,
+        loss="least_squares", l1=0.0, feature_matching=10.0, jitter=30 / 256, flip=True, init="normal",
+        generator_lr=2e-4, critic_lr=2e-4, decay_from=0.5, final_rate=0.0, halflife=0.0, length=200,
+    ),
+    "tiny": Pix2Pix(batch=16, width=4, critic_width=4, length=1),
+}  # fmt: skip

@@ -1,0 +1,52 @@
+"""Crops and mirror images: alike for both sides of a pair."""
+
+from __future__ import annotations
+
+import torch
+
+from organza.jitter import jittered
+
+
+def batch(noise: list[float], count: int = 1) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    images = torch.rand(count, 1, 8, 12)
+    return {"image": images, "source": images.repeat(1, 3, 1, 1), "jitter": torch.tensor([noise] * count)}
+
+
+def test_nothing_asked_for_leaves_the_very_tensors() -> None:
+    before = batch([0.3, 0.8, 0.1])
+    assert jittered(before, ("image", "source"), enlarge=0.0, flip=False) is before
+
+
+def test_a_mirror_turns_left_to_right_and_only_where_the_number_says_so() -> None:
+    for number, is_mirrored in ((0.2, True), (0.7, False)):
+        before = batch([0.5, 0.5, number])
+        after = jittered(before, ("image",), enlarge=0.0, flip=True)["image"]
+        expected = before["image"].flip(3) if is_mirrored else before["image"]
+        torch.testing.assert_close(after, expected, atol=1e-5, rtol=0)
+
+
+def test_image_and_source_move_together_whatever_their_sizes() -> None:
+    before = batch([0.1, 0.9, 0.2])
+    before["source"] = before["source"].repeat_interleave(2, 2).repeat_interleave(2, 3)
+    after = jittered(before, ("image", "source"), enlarge=0.25, flip=True)
+    shrunk = torch.nn.functional.avg_pool2d(after["source"], 2)[:, :1]
+    assert float((shrunk - after["image"]).abs().mean()) < 0.08
+
+
+def test_a_crop_shows_a_part_enlarged_and_its_place_follows_the_numbers() -> None:
+    ramp = torch.linspace(-1, 1, 12).view(1, 1, 1, 12).expand(1, 1, 8, 12)
+    spans = []
+    for across in (0.0, 0.999):
+        given = {"image": ramp, "jitter": torch.tensor([[0.5, across, 0.9]])}
+        row = jittered(given, ("image",), enlarge=0.5, flip=False)["image"][0, 0, 4]
+        spans.append((float(row[0]), float(row[-1])))
+    (left, _), (_, right) = spans
+    assert left < -0.9
+    assert right > 0.9
+    assert all(high - low < 1.5 for low, high in spans)
+
+
+def test_gradients_do_not_matter_but_ranges_do() -> None:
+    after = jittered(batch([0.4, 0.4, 0.4], count=3), ("image", "source"), enlarge=0.117, flip=True)
+    assert all(float(after[key].min()) >= 0 and float(after[key].max()) <= 1 for key in ("image", "source"))
