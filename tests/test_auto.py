@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import organza
-from organza.auto import FEW, LONG, Auto
+from organza.auto import FEW, Auto
 from organza.cli.__main__ import main
 from organza.data import DataOptions
 from organza.data.spec import ImageSpec, VectorSpec
@@ -22,8 +22,8 @@ from organza.settings import RunSettings
 DIGITS = ImageSpec(classes=tuple("0123456789"))
 
 
-def chosen(recipe: Auto | None = None, *, count: int = 60_000, device: str = "cpu", minutes: float | None = 2) -> R3GAN:
-    found = (recipe or Auto()).choose(DIGITS, count=count, device=device, minutes=minutes).recipe
+def chosen(recipe: Auto | None = None, *, count: int = 60_000, device: str = "cpu") -> R3GAN:
+    found = (recipe or Auto()).choose(DIGITS, count=count, device=device).recipe
     assert isinstance(found, R3GAN)
     return found
 
@@ -33,7 +33,7 @@ def test_plenty_of_small_images_and_little_time_take_the_fast_preset_as_it_is() 
 
 
 def test_points_take_the_preset_for_toys() -> None:
-    found = Auto().choose(VectorSpec(), count=10**6, device="cpu", minutes=1)
+    found = Auto().choose(VectorSpec(), count=10**6, device="cpu")
     assert (found.name, found.preset) == ("r3gan", "toy")
     assert found.recipe == replace(PRESETS["toy"], conditional="auto")
 
@@ -55,10 +55,6 @@ def test_a_run_without_labels_reads_its_data_in_groups_and_goes_on_with_them(tmp
     assert organza.resume(run).spec == run.spec
 
 
-def test_more_time_makes_wider_networks() -> None:
-    assert chosen(minutes=LONG).width > chosen(minutes=LONG - 1).width
-
-
 def test_few_images_are_augmented_and_many_are_not() -> None:
     assert chosen(count=FEW - 1).augment
     assert not chosen(count=FEW).augment
@@ -75,7 +71,7 @@ def test_what_is_asked_for_wins_over_what_would_be_chosen() -> None:
 
 
 def test_every_field_that_is_moved_has_a_reason() -> None:
-    found = Auto().choose(DIGITS, count=100, device="cuda", minutes=60)
+    found = Auto().choose(DIGITS, count=100, device="cuda")
     moved = {key for key, value in vars(found.recipe).items() if value != getattr(R3GAN, key)}
     assert moved == {
         word for line in found.why[1:] for part in line.split(":")[0].split(",") for word in part.split()[:1]
@@ -122,12 +118,12 @@ def test_what_is_asked_of_a_run_that_is_there_must_be_what_it_was_started_with(t
 
 @pytest.mark.parametrize(("count", "world", "batch"), [(60_000, 3, 63), (41, 2, 40), (60_000, 2, 64)])
 def test_a_batch_can_be_shared_by_all_processes(count: int, world: int, batch: int) -> None:
-    found = Auto().choose(DIGITS, count=count, device="cpu", minutes=1, world=world).recipe
+    found = Auto().choose(DIGITS, count=count, device="cpu", world=world).recipe
     assert found.batch == batch
 
 
 def test_few_points_have_a_small_batch() -> None:
-    assert Auto().choose(VectorSpec(), count=100, device="cpu", minutes=1).recipe.batch == 100
+    assert Auto().choose(VectorSpec(), count=100, device="cpu").recipe.batch == 100
 
 
 def test_a_single_class_gets_no_groups() -> None:

@@ -63,9 +63,7 @@ def decided(
             say(source.notes[-1])
     if old:
         return replace(old.found, recipe=replace(old.found.recipe, **auto.asked)), source, options
-    found = auto.choose(
-        source.spec, count=len(source), device=device, minutes=settings.minutes, world=distributed.world()
-    )
+    found = auto.choose(source.spec, count=len(source), device=device, world=distributed.world())
     for reason in found.why if distributed.is_main() else ():
         say(f"auto: {reason}")
     return found, source, options

@@ -1,7 +1,8 @@
-"""`auto`, the recipe of plain `organza train`: settings from the data, the machine and the time allowed.
+"""`auto`, the recipe of plain `organza train`: settings from the data and the machine.
 
 Its choices rest on measurements with 28 x 28 pixels on two CPU cores (docs/benchmarks.md, LOG.md); where it goes beyond
-them, to larger images and to GPUs, the reason that it gives says so.
+them, to larger images and to GPUs, the reason that it gives says so. Schedules are shares of the budget, so the time
+allowed needs no choice of its own.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from organza.errors import UsageError
 from organza.game import Game
 from organza.recipe import Conditional, Found, Recipe, find
 
-LONG = 20.0
-"""Minutes on a CPU from which on networks are wider; five minutes of one core are better spent on more steps."""
 GROUPS = {"image": 64, "vector": 256}
 """Of similar samples, that serve as classes where there are no labels."""
 MEASURED = 32
@@ -29,7 +28,7 @@ FEW = 5_000
 @final
 @dataclass(frozen=True, kw_only=True)
 class Auto(Recipe):
-    """Chooses family and settings from the data, the machine and the time allowed."""
+    """Chooses family and settings from the data and the machine."""
 
     batch: int = 0
     """Real samples per step, over all ranks; 0: chosen."""
@@ -45,7 +44,7 @@ class Auto(Recipe):
 
     def build(self, data: Spec) -> Game:
         """The game of what would be chosen for plenty of such data on a CPU."""
-        return self.choose(data, count=10**6, device="cpu", minutes=None).recipe.build(data)
+        return self.choose(data, count=10**6, device="cpu").recipe.build(data)
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -58,14 +57,13 @@ class Auto(Recipe):
         has_use = not data.classes and not data.has_source and self.conditional != "no" and count >= groups * LEAST
         return groups if has_use else 0
 
-    def choose(self, data: Spec, *, count: int, device: str, minutes: float | None, world: int = 1) -> Found:
+    def choose(self, data: Spec, *, count: int, device: str, world: int = 1) -> Found:
         """Another recipe with every field set, and why.
 
         Args:
             data: What is to be made.
             count: Samples in the data.
             device: cpu, cuda, cuda:N or mps.
-            minutes: Time allowed; None: as long as a budget in samples takes.
             world: Processes that share a batch.
         """
         if isinstance(data, ImageSpec) and data.has_source:
@@ -76,7 +74,7 @@ class Auto(Recipe):
         elif isinstance(data, ImageSpec):
             found, is_small = find("r3gan:fast"), max(data.height, data.width) <= MEASURED
             why = ["r3gan:fast" + ("" if is_small else f"; not measured above {MEASURED} pixels")]
-            changes = list(for_images(found.recipe.batch, count=count, device=device, minutes=minutes))
+            changes = list(for_images(found.recipe.batch, count=count, device=device))
         else:
             found, why, changes = find("r3gan:toy", conditional="auto"), ["r3gan:toy, since the data is points"], []
         if data.grouped:
@@ -93,13 +91,11 @@ class Auto(Recipe):
         return replace(found, recipe=replace(found.recipe, **fields | self.asked), why=tuple(why))
 
 
-def for_images(batch: int, *, count: int, device: str, minutes: float | None) -> Iterator[tuple[dict[str, Any], str]]:
-    """Fields that differ from `r3gan:fast`, and why."""
+def for_images(batch: int, *, count: int, device: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Fields that differ from `r3gan:fast`, and why. On a CPU even an hour is best spent on steps, not on width."""
     if not device.startswith("cpu"):
         wide = {"width": 64, "widest": 512, "blocks": 2, "patch": 1, "generator_lr": 2e-3, "critic_lr": 2e-3}
         yield wide | {"batch": 4 * batch}, "a GPU has room for it (not measured)"
-    elif minutes is not None and minutes >= LONG:
-        yield {"width": 24, "widest": 48}, f"{minutes:g} minutes are enough for wider networks (not measured)"
     if count < FEW:
         yield {"augment": ("translation", "cutout")}, f"{count:,} images are few: the critic would know them by heart"
 

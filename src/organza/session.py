@@ -306,7 +306,10 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
     """The report of a finished run, or how to go on with one that was stopped."""
     findings = visit(run)
     if findings or run.settings.doctor != "off":
-        say(f"doctor:   {summary(findings)}" + (f"; see: organza doctor {run.quoted}" if findings else ""))
+        say(
+            f"doctor:   {summary(findings, steps=clock.step)}"
+            + (f"; see: organza doctor {run.quoted}" if findings else "")
+        )
     if stop is not None and stop.is_final:
         say(f"finished early ({stop.reason}) after {clock.samples:,} samples")
     elif stop is not None:

@@ -105,7 +105,7 @@ def test_an_illness_that_lasts_is_found_first(illness: str) -> None:
     assert finding.evidence
     assert finding.why
     assert finding.change.words()
-    assert finding.title in summary(found)
+    assert finding.title in summary(found, steps=1000)
     assert exit_code(found) == (ILL if finding.level == "error" else 0)
 
 
@@ -177,3 +177,8 @@ def test_a_leaking_augmentation_acts_less_often_or_goes(share: float, change: di
     finding = overfitting.augmentation_leak(History(rows, {**CONFIG, "recipe": {"name": "dcgan", "fields": fields}}))
     assert finding is not None
     assert finding.change.fields == change
+
+
+def test_too_few_steps_are_not_called_healthy() -> None:
+    assert summary([], steps=49) == "too short to judge: 49 steps, 50 are the least"
+    assert summary([], steps=50) == "healthy: the doctor finds nothing"

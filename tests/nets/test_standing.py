@@ -39,6 +39,16 @@ def test_afterwards_the_network_is_as_it_was(training: bool) -> None:
     assert net[1].momentum == 0.1
 
 
+def test_a_norm_that_keeps_no_statistics_stays_as_it_is() -> None:
+    net, x = network(), torch.randn(4, 2, 3, 3)
+    net[1].running_mean = net[1].running_var = None
+    with standing_statistics(net, [(x,)]):
+        assert not net.training
+        maps = net[0](x)
+        torch.testing.assert_close(net(x), torch.nn.functional.batch_norm(maps, None, None, training=True).relu())
+    assert net[1].running_mean is None
+
+
 def test_without_passes_the_running_statistics_stay() -> None:
     net = network()
     net(torch.randn(4, 2, 3, 3))

@@ -11,6 +11,8 @@ from organza.doctor.history import History
 from organza.errors import OrganzaError
 from organza.run import Run
 
+FEW_STEPS = 50
+"""Before so many steps no balance can be told from the random beginning."""
 ILL = 3
 """Exit code of a command whose run ended with an illness of level `error`."""
 
@@ -25,10 +27,11 @@ def exit_code(findings: Sequence[Finding]) -> int:
     return ILL if any(finding.level == "error" for finding in findings) else 0
 
 
-def summary(findings: Sequence[Finding]) -> str:
-    """One line: whether a run is healthy, and if not, the likeliest cause."""
+def summary(findings: Sequence[Finding], *, steps: int) -> str:
+    """One line: whether a run is healthy, and if not, the likeliest cause; too few steps tell nothing."""
     if not findings:
-        return "healthy: the doctor finds nothing"
+        few = f"too short to judge: {steps} steps, {FEW_STEPS} are the least"
+        return few if steps < FEW_STEPS else "healthy: the doctor finds nothing"
     first, others = findings[0], len(findings) - 1
     more = f", and {others} more" if others else ""
     return f"{'ill' if exit_code(findings) else 'a warning'}: {first.title} (since {first.since:,} samples){more}"

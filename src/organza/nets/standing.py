@@ -18,14 +18,15 @@ def standing_statistics(network: nn.Module, passes: Sequence[tuple[Tensor, ...]]
     belong to the weights as they are and to nothing else: take the same passes for every sample.
 
     Args:
-        network: Only its batch norms see the passes as in training.
+        network: Only its batch norms see the passes as in training; those that keep no statistics stay as they are.
         passes: Arguments of forward passes; none: the statistics stay the running ones.
 
     Source: Brock, Donahue, Simonyan 2019 (arXiv:1809.11096), section 4.1 and appendix A.
     """
     training = [part for part in network.modules() if part.training]
     network.eval()
-    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) and passes]
+    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
+    norms = [norm for norm in norms if norm.running_mean is not None] if passes else []
     before, momenta = [[buffer.clone() for buffer in norm.buffers()] for norm in norms], [n.momentum for n in norms]
     try:
         for norm in norms:

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
+from organza.doctor.visit import FEW_STEPS
 from organza.report.objective import Objective
 from organza.report.timeline import Row, column, ending, human, keys, number
-
-FEW_STEPS = 50
-"""Before so many steps no balance can be told from the random beginning."""
 
 
 @final
