@@ -3,7 +3,7 @@
     python benchmarks/truncation.py RUN [RUN ...] [--data mnist]
 
 10,000 samples against the 10,000 test images in the features of the project's own classifier (`digits` or `fashion`);
-k = 3. "Diversity" is the root mean squared distance of the features to their mean, relative to real images.
+k = 3.
 """
 
 from __future__ import annotations
@@ -22,11 +22,6 @@ EXTRACTORS = {"mnist": "digits", "fashion-mnist": "fashion"}
 STRENGTHS = (1.0, 0.8, 0.6, 0.4, 0.2)
 
 
-def spread(features: np.ndarray) -> float:
-    """How far the rows lie from their mean."""
-    return float(np.sqrt(features.var(axis=0).sum()))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("runs", nargs="+")
@@ -35,7 +30,7 @@ def main() -> None:
     extract = load_extractor(EXTRACTORS[options.data])
     test = open_source(options.data, DataOptions(split="test"))
     real = extract(test.read(np.arange(10_000))["image"].permute(0, 2, 3, 1).numpy()).features
-    print("| run | truncation | distance | precision | recall | diversity |\n" + "|---" * 6 + "|", flush=True)
+    print("| run | truncation | distance | precision | recall |\n" + "|---" * 5 + "|", flush=True)
     for name in options.runs:
         run = organza.open(name)
         for strength in STRENGTHS:
@@ -43,7 +38,7 @@ def main() -> None:
             both = precision_recall(real, fake)
             print(
                 f"| {run.folder.name} | {strength:g} | {frechet_distance(real, fake):.1f} | {both.precision:.3f} "
-                f"| {both.recall:.3f} | {spread(fake) / spread(real):.2f} |",
+                f"| {both.recall:.3f} |",
                 flush=True,
             )
 
