@@ -41,11 +41,6 @@ def test_different_sizes_are_advised_with_the_command(tmp_path, options):
     assert any("2 images are smaller than 48x48" in sentence for sentence in mended.advice)
 
 
-def test_a_shape_that_few_recipes_take_is_advised_with_the_command(tmp_path, options):
-    write_images(tmp_path, 2, height=40, width=50)
-    assert any(sentence.endswith("--resize 32") for sentence in check(str(tmp_path), options()).advice)
-
-
 def test_square_images_of_any_size_are_fine_and_one_bad_file_is_one(tmp_path, options):
     write_images(tmp_path, 30, height=28, width=28)
     (tmp_path / "bad.png").write_bytes(b"no image")

@@ -210,14 +210,6 @@ def _balance(classes: tuple[str, ...], indices: np.ndarray | None) -> dict[str, 
 
 def _advise_on_files(found: Survey, options: DataOptions) -> list[str]:
     advice: list[str] = []
-    if options.size is None and len(found.sizes) == 1:
-        height, width = next(iter(found.sizes))
-        side = 2 ** int(np.log2(max(1, min(height, width))))
-        if height != width:
-            advice.append(
-                f"All images are {size_text((height, width))}; for a recipe that needs a square power of two add "
-                f"--resize {side}. To see what that gives run: {found.command} --resize {side}"
-            )
     if options.size is not None:
         small = sum(count for (h, w), count in found.sizes.items() if h < options.size[0] or w < options.size[1])
         if small:
