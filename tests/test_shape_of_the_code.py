@@ -16,7 +16,18 @@ SOURCE = Path(organza.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 PUBLIC = "train resume finetune evaluate open Run RunSettings DataOptions Recipe find"
 VOCABULARY = "Game Player Turn Loss Batch Clock Request Report Stop"
-RECIPES_MAY = {"game", "nets", "losses", "penalties", "schedules", "augment", "jitter", "recipe", "errors", "data.spec"}
+RECIPES_MAY = {
+    "game",
+    "nets",
+    "losses",
+    "penalties",
+    "schedules",
+    "augment",
+    "recipe",
+    "translation",
+    "errors",
+    "data.spec",
+}
 EXTRACTORS_MAY = {"metrics", "errors", "nets.classifier", "data.spec", "data.options", "data.download"}
 files = pytest.mark.parametrize("file", FILES, ids=[str(path.relative_to(SOURCE)) for path in FILES])
 

@@ -14,20 +14,17 @@ from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import DataError, UsageError
-from organza.game import Batch, Clock, Game, Loss, Player, Shared, Turn, at_once, from_sources
-from organza.jitter import COLUMNS, jittered
+from organza.game import Batch, Clock, Game, Loss, Shared, Turn, at_once, from_sources
 from organza.losses import OBJECTIVES
 from organza.nets.contrast import PatchSampler, patch_nce
 from organza.nets.layers import Init, initialise
 from organza.nets.patch_critic import PatchCritic
 from organza.nets.residual import MapNorm
 from organza.nets.translator import ResidualTranslator
-from organza.recipe import Recipe, Sources
-from organza.schedules import linear
+from organza.translation import COLUMNS, Translation
 
 
 @final
@@ -50,11 +47,9 @@ class Contrasted(nn.Module):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class CUT(Recipe):
+class CUT(Translation):
     """One generator, one critic of patches, and the demand that each patch knows the place that it came from."""
 
-    accepts: ClassVar[tuple[type[Spec], ...]] = (ImageSpec,)
-    needs_sources: ClassVar[Sources] = "any"
     smallest: ClassVar[int] = 5
 
     batch: int = 8
@@ -85,29 +80,13 @@ class CUT(Recipe):
     """Norm of both networks' hidden layers."""
     loss: Literal["least_squares", "nonsaturating", "hinge"] = "least_squares"
     """The game that is played with the scores."""
-    jitter: float = 0.0
-    """Images are enlarged by this share and cut at a random place; 30 / 256 in the paper."""
-    flip: bool = False
-    """Whether half of the images are mirrored."""
     init: Init = "he"
     """How weights are drawn at the start."""
-    generator_lr: float = 1e-3
-    """Adam step size of the generator at the start."""
-    critic_lr: float = 1e-3
-    """Adam step size of the critic at the start."""
-    decay_from: float = 0.5
-    """Share of the budget after which step sizes fall in a straight line."""
-    final_rate: float = 0.02
-    """Share of the step sizes that is left at the end."""
-    betas: tuple[float, float] = (0.5, 0.999)
-    """Adam's decay rates of the first and second moment."""
-    halflife: float = 1e5
-    """Of the averaged generator, in samples; at most a twentieth of the samples seen. 0: no average."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.downs, self.blocks, self.critic_layers, self.jitter, self.nce) < 0:
-            raise UsageError("downs, blocks, critic_layers, jitter and nce must be at least 0; one is negative")
+        if min(self.downs, self.blocks, self.critic_layers, self.nce) < 0:
+            raise UsageError("downs, blocks, critic_layers and nce must be at least 0; one is negative")
         if min(self.patches, self.head) < 1 or self.temperature <= 0:
             raise UsageError("patches, head and temperature must be above 0")
 
@@ -124,9 +103,6 @@ class CUT(Recipe):
         g, c = self.networks(data, data.source)
         objective = OBJECTIVES[self.loss]
 
-        def moved(batch: Batch) -> Batch:
-            return jittered(batch, ("source", "image"), enlarge=self.jitter, flip=self.flip)
-
         def contrast(made: Tensor, given: Tensor, places: Tensor) -> Tensor:
             """How far the places of what was made are from those of what it was made from: a mean over stages."""
             keys = [key.detach() for key in g.described(given, places)]
@@ -134,14 +110,14 @@ class CUT(Recipe):
             return torch.stack([patch_nce(query, key, temperature=self.temperature) for query, key in pairs]).mean()
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
-            batch = moved(batch)
+            batch = self.moved(batch)
             fake = there(batch["source"], key=batch["jitter"]).detach()
             real_score, fake_score = c(batch["image"])[0], c(fake)[0]
             watch = objective.watch(real_score.flatten(1).mean(1), fake_score.flatten(1).mean(1))
             return Loss({self.loss: objective.critic(real_score, fake_score)}, watch=watch)
 
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
-            batch = moved(batch)
+            batch = self.moved(batch)
             fake = there(batch["source"], key=batch["jitter"])
             score = c(fake)[0]
             terms = {self.loss: objective.generator(score, score)}
@@ -179,12 +155,6 @@ class CUT(Recipe):
         for network in (g, c):
             initialise(network, self.init).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         return g, c
-
-    def player(self, network: nn.Module, lr: float, halflife: float) -> Player:
-        """A player whose step size stays for a while and then falls in a straight line."""
-        adam = Adam(network.parameters(), lr, betas=self.betas, fused=True)
-        rate = linear(lr, lr * self.final_rate, begin=self.decay_from)
-        return Player(network, adam, lr=rate, halflife=halflife or None, ramp=0.05)
 
 
 PAPER = CUT(

@@ -16,20 +16,17 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
-from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
 from organza.game import Batch, Clock, Game, Generate, Loss, Player, Shared, Turn, at_once, from_sources
-from organza.jitter import COLUMNS, jittered
 from organza.losses import OBJECTIVES
 from organza.nets.history import History
 from organza.nets.layers import Init, initialise
 from organza.nets.patch_critic import PatchCritic
 from organza.nets.residual import MapNorm
 from organza.nets.translator import ResidualTranslator
-from organza.recipe import Recipe, Sources
-from organza.schedules import linear
+from organza.translation import COLUMNS, Translation
 
 
 @final
@@ -47,11 +44,9 @@ class BothWays(nn.Module):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class CycleGAN(Recipe):
+class CycleGAN(Translation):
     """Two generators, two critics of patches, and the demand that there and back leads home."""
 
-    accepts: ClassVar[tuple[type[Spec], ...]] = (ImageSpec,)
-    needs_sources: ClassVar[Sources] = "any"
     smallest: ClassVar[int] = 5
 
     batch: int = 8
@@ -76,30 +71,14 @@ class CycleGAN(Recipe):
     """How far an image that is of the target's kind already shall be left alone, as a share of `cycle`."""
     history: int = 50
     """Older fakes, of each side, that the critics see again; 0: none."""
-    jitter: float = 0.0
-    """Images are enlarged by this share and cut at a random place; 30 / 256 in the paper."""
-    flip: bool = False
-    """Whether half of the images are mirrored."""
     init: Init = "he"
     """How weights are drawn at the start."""
-    generator_lr: float = 1e-3
-    """Adam step size of the generators at the start."""
-    critic_lr: float = 1e-3
-    """Adam step size of the critics at the start."""
-    decay_from: float = 0.5
-    """Share of the budget after which step sizes fall in a straight line."""
-    final_rate: float = 0.02
-    """Share of the step sizes that is left at the end."""
-    betas: tuple[float, float] = (0.5, 0.999)
-    """Adam's decay rates of the first and second moment."""
-    halflife: float = 1e5
-    """Of the averaged generators, in samples; at most a twentieth of the samples seen. 0: no average."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.downs, self.blocks, self.critic_layers, self.history, self.jitter, self.cycle, self.identity) < 0:
+        if min(self.downs, self.blocks, self.critic_layers, self.history, self.cycle, self.identity) < 0:
             raise UsageError(
-                "downs, blocks, critic_layers, history, jitter, cycle and identity must be at least 0; one is negative"
+                "downs, blocks, critic_layers, history, cycle and identity must be at least 0; one is negative"
             )
 
     def build(self, data: Spec) -> Game:
@@ -117,11 +96,8 @@ class CycleGAN(Recipe):
         generator, critic = self.player(g, self.generator_lr, self.halflife), self.player(c, self.critic_lr, 0.0)
         there, back = Shared(generator), Shared(generator)
 
-        def moved(batch: Batch) -> Batch:
-            return jittered(batch, ("source", "image"), enlarge=self.jitter, flip=self.flip)
-
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
-            batch = moved(batch)
+            batch = self.moved(batch)
             fakes = {
                 "image": there(batch["source"], key=batch["jitter"]),
                 "source": back(batch["image"], True, key=batch["jitter"]),
@@ -136,8 +112,8 @@ class CycleGAN(Recipe):
             return Loss(terms, watch=watch)
 
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
-            batch = moved(batch)
-            batch = moved(batch)
+            batch = self.moved(batch)
+            batch = self.moved(batch)
             fake, fake_source = (
                 there(batch["source"], key=batch["jitter"]),
                 back(batch["image"], True, key=batch["jitter"]),
@@ -183,12 +159,6 @@ class CycleGAN(Recipe):
         for network in (g, c):
             initialise(network, self.init).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         return g, c
-
-    def player(self, network: nn.Module, lr: float, halflife: float) -> Player:
-        """A player whose step size stays for a while and then falls in a straight line."""
-        adam = Adam(network.parameters(), lr, betas=self.betas, fused=True)
-        rate = linear(lr, lr * self.final_rate, begin=self.decay_from)
-        return Player(network, adam, lr=rate, halflife=halflife or None, ramp=0.05)
 
 
 def sides(data: ImageSpec) -> dict[str, ImageSpec]:

@@ -17,28 +17,25 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, one_hot
-from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
-from organza.game import Batch, Clock, Game, Loss, Player, Turn, at_once, from_sources
-from organza.jitter import COLUMNS, jittered
+from organza.game import Batch, Clock, Game, Loss, Turn, at_once, from_sources
 from organza.losses import OBJECTIVES
 from organza.nets.layers import Init, initialise
 from organza.nets.patch_critic import MultiScaleCritic, feature_distance
 from organza.nets.residual import MapNorm
 from organza.nets.translator import ResidualTranslator
 from organza.nets.unet import Doubler, UNet
-from organza.recipe import Recipe, Sources
-from organza.schedules import linear
+from organza.recipe import Sources
+from organza.translation import COLUMNS, Translation
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Pix2Pix(Recipe):
+class Pix2Pix(Translation):
     """A generator that is told the source, a critic of patches that sees source and image, and an L1 distance."""
 
-    accepts: ClassVar[tuple[type[Spec], ...]] = (ImageSpec,)
     needs_sources: ClassVar[Sources] = "paired"
     smallest: ClassVar[int] = 2
 
@@ -78,29 +75,17 @@ class Pix2Pix(Recipe):
     """Weight of the mean absolute difference of pixels."""
     feature_matching: float = 0.0
     """Weight of the same distance of the critic's features; 10 in pix2pixHD."""
-    jitter: float = 0.0
-    """Images are enlarged by this share and cut at a random place; 30 / 256 in the paper."""
-    flip: bool = False
-    """Whether half of the pairs are mirrored."""
     init: Init = "he"
     """How weights are drawn at the start."""
     generator_lr: float = 2e-3
     """Adam step size of the generator at the start."""
-    critic_lr: float = 1e-3
-    """Adam step size of the critic at the start."""
     decay_from: float = 0.3
     """Share of the budget after which step sizes fall in a straight line; 0.5 in the paper."""
-    final_rate: float = 0.02
-    """Share of the step sizes that is left at the end."""
-    betas: tuple[float, float] = (0.5, 0.999)
-    """Adam's decay rates of the first and second moment."""
-    halflife: float = 1e5
-    """Of the averaged generator, in samples; at most a twentieth of the samples seen. 0: no average."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.depth, self.blocks, self.dropout_blocks, self.critic_layers, self.kinds, self.jitter) < 0:
-            raise UsageError("depth, blocks, dropout_blocks, critic_layers, kinds and jitter must be at least 0")
+        if min(self.depth, self.blocks, self.dropout_blocks, self.critic_layers, self.kinds) < 0:
+            raise UsageError("depth, blocks, dropout_blocks, critic_layers and kinds must be at least 0")
         if not 0 <= self.dropout < 1 or self.scales < 1:
             raise UsageError(f"dropout must be below 1 and scales at least 1; got {self.dropout} and {self.scales}")
         if min(self.adversarial, self.l1, self.feature_matching) < 0 or not self.adversarial + self.l1:
@@ -122,7 +107,7 @@ class Pix2Pix(Recipe):
 
         def seen(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
             """The source as the critic sees it, the image, and what is made of the source."""
-            batch = jittered(batch, ("source", "image"), enlarge=self.jitter, flip=self.flip)
+            batch = self.moved(batch)
             return told(batch["source"]), batch["image"], make(g, batch["source"], batch["seed"])
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
@@ -181,12 +166,6 @@ class Pix2Pix(Recipe):
         for network in (g, c):
             initialise(network, self.init).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         return g, c
-
-    def player(self, network: nn.Module, lr: float, halflife: float) -> Player:
-        """A player whose step size stays for a while and then falls in a straight line."""
-        adam = Adam(network.parameters(), lr, betas=self.betas, fused=True)
-        rate = linear(lr, lr * self.final_rate, begin=self.decay_from)
-        return Player(network, adam, lr=rate, halflife=halflife or None, ramp=0.05)
 
 
 def indices_to_maps(source: Tensor, kinds: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from organza.jitter import jittered
+from organza.translation import jittered
 
 
 def batch(noise: list[float], count: int = 1) -> dict[str, torch.Tensor]:
