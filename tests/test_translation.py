@@ -47,6 +47,6 @@ def test_a_crop_shows_a_part_enlarged_and_its_place_follows_the_numbers() -> Non
     assert all(high - low < 1.5 for low, high in spans)
 
 
-def test_gradients_do_not_matter_but_ranges_do() -> None:
+def test_moved_images_stay_within_their_range() -> None:
     after = jittered(batch([0.4, 0.4, 0.4], count=3), ("image", "source"), enlarge=0.117, flip=True)
     assert all(float(after[key].min()) >= 0 and float(after[key].max()) <= 1 for key in ("image", "source"))
