@@ -54,12 +54,17 @@ def test_tiles_cover_a_side_and_share_what_they_should(length: int, tile: int, o
     assert all(before[1] - after[0] >= overlap for before, after in pairwise(found))
 
 
-def test_weights_fade_inside_and_never_at_the_edge_of_the_image() -> None:
-    first, middle, last = (faded(begin, begin + 8, 20, 4, 1) for begin in (0, 6, 12))
-    assert first[0] == 1
-    assert last[-1] == 1
-    assert all(part.min() > 0 for part in (first, middle, last))
-    assert middle[0] < middle[1] < middle[2]
+@pytest.mark.parametrize("overlap", [0, 4, 5, 8])
+def test_weights_fade_inside_and_never_at_the_edge_of_the_image(overlap: int) -> None:
+    parts = [faded(begin, begin + 16, 32 - overlap, overlap, 2) for begin in (0, 16 - overlap)]
+    first, last = parts
+    assert first[0] == last[-1] == 1
+    total = torch.zeros(2 * (32 - overlap))
+    total[:32] += first
+    total[-32:] += last
+    torch.testing.assert_close(total, torch.ones_like(total))
+    if overlap == 8:
+        assert first[-7:].max() == last[:7].max() == 0  # what is near an edge counts for nothing
 
 
 def test_tiles_of_a_model_that_sees_little_equal_the_whole() -> None:
@@ -68,10 +73,7 @@ def test_tiles_of_a_model_that_sees_little_equal_the_whole() -> None:
     pixels = np.random.default_rng(0).integers(256, size=(97, 131, 1), dtype=np.uint8)
     expected = whole(pixels)
     assert expected.shape == (194, 262, 1)
-    tiled = replace(whole, tile=32, overlap=8)(pixels)
-    # A pixel at the edge of a tile has fewer neighbours there, and that is where a tile counts least.
-    assert np.abs(tiled.astype(int) - expected).mean() < 0.5
-    assert (np.abs(tiled.astype(int) - expected) <= 1).mean() > 0.9
+    assert (replace(whole, tile=32, overlap=8)(pixels) == expected).all()
 
 
 def test_colour_gray_and_sixteen_bits_are_brought_to_what_the_model_takes() -> None:
@@ -158,3 +160,104 @@ def test_a_film_keeps_its_frames(run: organza.Run, tmp_path: Path) -> None:
     assert main(["apply", str(run.folder), str(given), str(made)]) == 0
     subprocess.run([*program, "-i", str(made), str(tmp_path / "%d.png")], check=True)
     assert len(list(tmp_path.glob("[0-9]*.png"))) == 5
+
+
+@pytest.fixture(scope="module")
+def filler(tmp_path_factory: pytest.TempPathFactory) -> organza.Run:
+    """An inpainter of digits that has learned next to nothing."""
+    return organza.train("inpaint:tiny", samples=64, run=tmp_path_factory.mktemp("runs") / "holes")
+
+
+def holed(path: Path, name: str = "in.png") -> tuple[np.ndarray, np.ndarray]:
+    """A gray picture of 37 x 50 pixels, saved, and a mask for it with a box, beside it."""
+    pixels = np.random.default_rng(0).integers(256, size=(50, 37), dtype=np.uint8)
+    mask = np.zeros((50, 37), np.uint8)
+    mask[10:30, 5:20] = 255
+    Image.fromarray(pixels).save(path / name)
+    (path / "masks").mkdir(exist_ok=True)
+    Image.fromarray(mask).save(path / "masks" / name)
+    return pixels, mask > 0
+
+
+@pytest.mark.parametrize("way", ["mask", "folder", "inverted", "transparent"])
+def test_holes_are_filled_and_nothing_else_is_touched(way: str, filler: organza.Run, tmp_path: Path) -> None:
+    pixels, hole = holed(tmp_path)
+    mask, source, out = tmp_path / "masks" / "in.png", tmp_path / "in.png", tmp_path / "out.png"
+    arguments = ["--mask", str(mask)]
+    if way == "folder":
+        (tmp_path / "all").mkdir()
+        source, out, arguments = (
+            source.rename(tmp_path / "all" / "in.png").parent,
+            tmp_path / "done",
+            ["--mask", str(mask.parent)],
+        )
+    if way == "inverted":
+        Image.fromarray(np.where(hole, 0, 255).astype(np.uint8)).save(mask)
+        arguments.append("--mask-inverted")
+    if way == "transparent":
+        Image.fromarray(np.stack([pixels, pixels, pixels, np.where(hole, 0, 255)], axis=2).astype(np.uint8)).save(
+            source
+        )
+        arguments = []
+    assert main(["apply", str(filler.folder), str(source), str(out), *arguments]) == 0
+    with Image.open(out / "in.png" if way == "folder" else out) as image:
+        made = np.asarray(image)
+    assert (made[~hole] == pixels[~hole]).all()
+    assert (made[hole] != pixels[hole]).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("no mask", "no holes to fill"),
+        ("another size", "the mask {mask} has 37x49 pixels and {image} 37x50"),
+        ("no such mask", "cannot read the mask"),
+        ("no mask of this name", "name it in.png or in_mask.png"),
+    ],
+)
+def test_a_hole_that_cannot_be_found_ends_in_one_message(
+    change: str, message: str, filler: organza.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    holed(tmp_path)
+    image, mask = tmp_path / "in.png", tmp_path / "masks" / "in.png"
+    given = ["--mask", str(mask)]
+    if change == "no mask":
+        given = []
+    elif change == "another size":
+        Image.new("L", (37, 49)).save(mask)
+    elif change == "no such mask":
+        mask.unlink()
+    else:
+        given = ["--mask", str(mask.rename(mask.with_name("other.png")).parent)]
+    assert main(["apply", str(filler.folder), str(image), str(tmp_path / "out.png"), *given]) == 1
+    assert message.format(mask=mask, image=image) in capsys.readouterr().err
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_model_that_fills_nothing_takes_no_mask(
+    run: organza.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    holed(tmp_path)
+    files = [str(tmp_path / name) for name in ("in.png", "out.png")]
+    assert main(["apply", str(run.folder), *files, "--mask", str(tmp_path / "masks" / "in.png")]) == 2
+    assert "fills no holes" in capsys.readouterr().err
+    assert main(["apply", str(run.folder), *files, "--strength", "0.5"]) == 2
+    assert "leave it out" in capsys.readouterr().err
+
+
+def test_every_strength_lies_between_both_models(tmp_path: Path) -> None:
+    run = organza.train("srgan:tiny", samples=512, run=tmp_path / "run")
+    game = run.game(device="cpu")
+    sources = torch.rand(2, 1, 9, 7) * 2 - 1
+    made = {share: game.generate(Request(2, sources=sources, strength=share))["image"] for share in (0, 0.5, 1)}
+    least = game.extras["least_error"]
+    torch.testing.assert_close(made[0], least.eval()(sources).clamp(-1, 1))
+    assert made[0].shape == (2, 1, 36, 28)
+    assert not torch.equal(made[0], made[1])
+    apart = float((made[0] - made[1]).abs().mean())
+    for end in (0, 1):
+        assert 0 < float((made[0.5] - made[end]).abs().mean()) < apart
+    Image.new("L", (9, 7)).save(tmp_path / "in.png")
+    files = [str(tmp_path / name) for name in ("in.png", "out.png")]
+    assert main(["apply", str(run.folder), *files, "--strength", "0.3"]) == 0
+    assert form(tmp_path / "out.png")[0] == (36, 28)

@@ -26,6 +26,13 @@ def test_the_recipe_of_the_docs_trains(tmp_path: Path) -> None:
     assert run.generate(5).shape == (5, 2)
 
 
+def test_the_python_of_the_scores_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(snippet("docs/evaluation.md"), "docs/evaluation.md", "exec"), {})
+    title, value = capsys.readouterr().out.split()
+    assert title == "perceptual-digits"
+    assert 0 < float(value) < 4
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_family_has_its_place_in_the_docs(name: str) -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / "docs/recipes.md").read_text(), re.MULTILINE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ def player(network: nn.Module | None = None, **options: object) -> Player:
     return Player(network, torch.optim.SGD(network.parameters(), 0.1), **options)
 
 
-def turn(**window: int | None) -> Turn:
+def turn(**window: Any) -> Turn:
     return Turn("t", player(), lambda batch, clock: Loss({}), **window)
 
 
@@ -61,13 +62,14 @@ def test_a_loss_is_the_sum_of_its_terms_in_float32() -> None:
     [
         ({}, range(12)),
         ({"every": 4}, [0, 4, 8]),
-        ({"start": 2, "stop": 5}, [2, 3, 4]),
-        ({"start": 3, "every": 4}, [3, 7, 11]),
-        ({"stop": 0}, []),
+        ({"begin": 0.25, "end": 0.5}, [3, 4, 5]),
+        ({"begin": 0.25, "every": 4}, [4, 8]),
+        ({"end": 0.0}, []),
     ],
 )
-def test_a_turn_is_due_on_every_nth_step_of_its_window(window: dict[str, int], steps: list[int]) -> None:
-    assert [step for step in range(12) if turn(**window).due(step)] == list(steps)
+def test_a_turn_is_due_on_every_nth_step_of_its_share_of_the_budget(window: dict[str, Any], steps: list[int]) -> None:
+    clocks = [Clock(step, progress=step / 12) for step in range(12)]
+    assert [clock.step for clock in clocks if turn(**window).due(clock)] == list(steps)
 
 
 def test_every_calls_once_for_each_multiple_that_is_passed() -> None:

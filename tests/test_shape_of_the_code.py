@@ -25,6 +25,7 @@ RECIPES_MAY = {
     "augment",
     "recipe",
     "translation",
+    "noise",
     "errors",
     "data.spec",
 }
@@ -74,15 +75,18 @@ def test_imports_point_in_one_direction(file: Path) -> None:
     if home == "recipes":
         assert not strangers(file, RECIPES_MAY | ({"recipes"} if name == "recipes" else set()))
     if home == "nets":
-        assert not strangers(file, {"nets", "data.spec", "errors"})
+        assert not strangers(file, {"nets", "noise", "data.spec", "errors"})
     if home == "metrics":
-        assert not strangers(file, EXTRACTORS_MAY if within(name, {"metrics.extractors"}) else {"metrics", "errors"})
+        may = {"metrics", "errors"} | ({"perceptual"} if name == "metrics.perceptual" else set())
+        assert not strangers(file, EXTRACTORS_MAY if within(name, {"metrics.extractors"}) else may)
+    if home == "perceptual":
+        assert not strangers(file, {"perceptual", "metrics.extractors", "data", "errors"})
     if name == "trainer":
         assert not strangers(file, {"game", "distributed", "devices", "errors"})
-    if name in ("game", "losses", "penalties", "errors"):
+    if name in ("game", "losses", "noise", "penalties", "errors"):
         assert not list(imports(file))
     if home == "data":
-        assert not strangers(file, {"data", "errors"})
+        assert not strangers(file, {"data", "noise", "errors"})
     if home not in ("cli", "__main__"):
         assert not [target for target in imports(file) if within(target, {"cli"})]
     if home not in ("cli", "session", "assemble", "hooks"):

@@ -78,7 +78,7 @@ def logging_game(log: list[tuple[str, int, list[int]]], *windows: dict[str, Any]
 
 def test_turns_come_in_order_when_they_are_due(toy_data: Data) -> None:
     log: list[tuple[str, int, list[int]]] = []
-    game = logging_game(log, {"every": 2}, {"start": 1, "stop": 3}, {})
+    game = logging_game(log, {"every": 2}, {"begin": 0.25, "end": 0.75}, {})
     clock, stop = train(game, toy_data, budget=Budget(samples=24))
     assert "".join(name for name, *_ in log) == "ac" + "bc" + "abc" + "c"
     assert [turn_step for _, turn_step, _ in log] == [0, 0, 1, 1, 2, 2, 2, 3]

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
+from organza.data.made import MadePairs
+from organza.data.options import DataOptions
 from organza.data.source import Batch, Source
 from organza.data.spec import ImageSpec, Spec, VectorSpec
 from organza.game import Request
@@ -50,8 +52,17 @@ def twins(count: int = 96, *, size: int = 16, paired: bool = True, channels: int
     return World("twins", spec, {"image": image if paired else image.flip(0), "source": source})
 
 
+def lacking(pairs: str, count: int = 96, *, size: int = 16, images: World | None = None) -> World:
+    """Gray shapes, to be made from smaller or from holed ones."""
+    options = DataOptions(pairs=pairs, scale=2)  # type: ignore[arg-type]
+    made = MadePairs(images or shapes(count, size=size, labelled=False), options)
+    return World(pairs, made.spec, made.read(np.arange(len(made))))
+
+
 def world_for(recipe: type[Recipe], count: int = 96) -> World:
     """A small world that a family of images can learn."""
+    if recipe.pairs:
+        return lacking(recipe.pairs, count)
     return shapes(count) if recipe.needs_sources == "no" else twins(count)
 
 

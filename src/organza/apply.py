@@ -24,6 +24,8 @@ from organza.latent.film import ffmpeg
 from organza.pictures import picture, save_aside, save_png
 from organza.run import Run
 
+EDGE = 7 / 16
+"""Share of what two tiles have in common that does not count at the edge of either."""
 FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 """Of files in a folder that are taken; what they are, their content tells."""
@@ -42,6 +44,7 @@ class Applier:
         tile: Largest side, in pixels, that goes through the networks at once; 0: any.
         overlap: Pixels that neighbouring tiles share; they fade into each other.
         seed: Of noise, where the model has any.
+        strength: From what is nearest to the truth (0) to what looks real (1), where the model knows both.
     """
 
     game: Game
@@ -51,9 +54,20 @@ class Applier:
     tile: int = 0
     overlap: int = 32
     seed: int = 0
+    strength: float = 1.0
+
+    @property
+    def fills(self) -> bool:
+        """Whether it fills transparent holes."""
+        return self.given.channels == 4 and self.made.channels < 4
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """(H, W, C), uint8 or uint16 of 1, 3 or 4 channels, to what is made of it."""
+        if self.fills and (pixels.shape[2] < 4 or pixels[..., 3].min() * 2 > np.iinfo(pixels.dtype).max):
+            raise DataError(
+                "the image has no holes to fill: give it transparent parts, or show them in white on black with "
+                "--mask FILE"
+            )
         stored = in_bits(recolour(pixels, self.given.channels), self.given.bits)
         image = decode({"image": torch.from_numpy(stored.transpose(2, 0, 1)[None].copy())}, self.given)["image"]
         return encode(self.whole(image) if self.fits(image) else self.tiled(image), self.made)[0]
@@ -64,7 +78,7 @@ class Applier:
 
     def whole(self, image: Tensor) -> Tensor:
         """(1, C, H, W) to (1, C', H', W')."""
-        request = Request(1, seed=self.seed, sources=image, reverse=self.reverse)
+        request = Request(1, seed=self.seed, sources=image, reverse=self.reverse, strength=self.strength)
         return self.game.generate(request)["image"].cpu()
 
     def tiled(self, image: Tensor) -> Tensor:
@@ -99,11 +113,17 @@ def spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
 
 
 def faded(begin: int, end: int, length: int, overlap: int, scale: int) -> Tensor:
-    """Weights along a side of a tile: rising from its beginning and falling to its end, but not at the image's own."""
+    """Weights along a side of a tile: rising after its beginning and falling before its end, if it is not the image's.
+
+    What two tiles share is taken from the one whose edge is further away, with a short fade in the middle: networks
+    know less of what lies near the edge of a tile.
+    """
     place = torch.arange((end - begin) * scale) + 0.5
-    reach = max(overlap * scale, 1)
-    rise = (place / reach).clamp(max=1) if begin else torch.ones_like(place)
-    fall = (((end - begin) * scale - place) / reach).clamp(max=1) if end < length else torch.ones_like(place)
+    if not overlap:
+        return torch.ones_like(place)
+    unsure, fade = EDGE * overlap * scale, (1 - 2 * EDGE) * overlap * scale
+    rise = ((place - unsure) / fade).clamp(0, 1) if begin else torch.ones_like(place)
+    fall = (((end - begin) * scale - place - unsure) / fade).clamp(0, 1) if end < length else torch.ones_like(place)
     return rise * fall
 
 
@@ -114,11 +134,22 @@ def in_bits(pixels: np.ndarray, bits: int) -> np.ndarray:
     return pixels.astype(np.uint16) * 257 if bits == 16 and pixels.dtype == np.uint8 else pixels
 
 
-def applier(run: Run, *, checkpoint: str, device: str, reverse: bool, tile: int, overlap: int, seed: int) -> Applier:
-    """What applies a run.
+def applier(
+    run: Run,
+    *,
+    checkpoint: str,
+    device: str,
+    reverse: bool = False,
+    tile: int = 0,
+    overlap: int = 32,
+    seed: int = 0,
+    strength: float = 1.0,
+) -> Applier:
+    """What applies a run; see `Applier`.
 
     Raises:
-        UsageError: The run makes images from nothing, goes one way only, or the tiles make no sense.
+        UsageError: The run makes images from nothing, goes one way only, knows one strength only, or the tiles or the
+            strength make no sense.
     """
     spec = run.spec
     if not isinstance(spec, ImageSpec) or spec.source is None:
@@ -131,17 +162,73 @@ def applier(run: Run, *, checkpoint: str, device: str, reverse: bool, tile: int,
     game = run.game(path=run.checkpoint(checkpoint), device=device)
     if reverse and not game.reverses:
         raise UsageError(f"{run.folder} goes one way only: leave out --reverse, or train with: organza train cyclegan")
+    if not 0 <= strength <= 1 or (strength != 1 and not game.weakens):
+        raise UsageError(
+            f"--strength {strength:g} needs a model that knows both ends, such as srgan, and a number from 0 (least "
+            "error) to 1 (looks real); leave it out"
+        )
     given, made = (spec.alone, spec.source) if reverse else (spec.source, spec.alone)
-    return Applier(game=game, given=given, made=made, reverse=reverse, tile=tile, overlap=overlap, seed=seed)
+    return Applier(
+        game=game, given=given, made=made, reverse=reverse, tile=tile, overlap=overlap, seed=seed, strength=strength
+    )
 
 
-def apply(model: Callable[[np.ndarray], np.ndarray], source: Path, out: Path, *, mark: bool = True) -> Iterator[str]:
+Model = Callable[[np.ndarray], np.ndarray]
+"""(H, W, C) to (H', W', C')."""
+
+
+@final
+@dataclass(frozen=True)
+class Masks:
+    """Where holes are, by white in pictures of their own.
+
+    Args:
+        path: A picture for all images, or a folder of them by the names of the images, or those and `_mask`.
+        inverted: Whether black marks the holes.
+    """
+
+    path: Path
+    inverted: bool = False
+
+    def __call__(self, pixels: np.ndarray, image: Path) -> np.ndarray:
+        """An image (H, W, C) with its holes transparent, (H, W, 4).
+
+        Raises:
+            DataError: There is no such mask, or it cannot be read, or has another size.
+        """
+        path = self.beside(image) if self.path.is_dir() else self.path
+        try:
+            with pillow_limits(), path.open("rb") as file:
+                found, _, _ = read_pixels(file)
+        except (OSError, BadImageError) as error:
+            raise DataError(f"cannot read the mask {path}: {error}") from error
+        if found.shape[:2] != pixels.shape[:2]:
+            (h, w), (H, W) = found.shape[:2], pixels.shape[:2]
+            raise DataError(f"the mask {path} has {w}x{h} pixels and {image} {W}x{H}: make it as large as the image")
+        shown = recolour(found, 1)[..., 0] > np.iinfo(found.dtype).max // 2
+        holed = recolour(pixels, 4).copy()
+        holed[shown != self.inverted] = 0
+        return holed
+
+    def beside(self, image: Path) -> Path:
+        """The mask of an image, in the folder of masks."""
+        names = {path.stem: path for path in sorted(self.path.iterdir()) if path.suffix.lower() in SUFFIXES}
+        for stem in (image.stem, f"{image.stem}_mask"):
+            if stem in names:
+                return names[stem]
+        raise DataError(
+            f"{self.path} holds no mask for {image.name}: name it {image.stem}.png or {image.stem}_mask.png"
+        )
+
+
+def apply(model: Model, source: Path, out: Path, *, masks: Masks | None = None, mark: bool = True) -> Iterator[str]:
     """Run a model on a file, a folder of images or a film, and say what was written, file by file.
 
     Args:
-        model: (H, W, C) to (H', W', C').
+        model: What to do.
         source: What to read. Files of a folder that are no images are told and left.
         out: A file for a file or a film; for a folder, a folder that is made or added to: the same names as .png.
+        masks: What of the images is to be filled, by a model that does that.
         mark: Say in the files that a model made them.
 
     Raises:
@@ -151,29 +238,29 @@ def apply(model: Callable[[np.ndarray], np.ndarray], source: Path, out: Path, *,
     if not source.exists():
         raise DataError(f"no such file or folder: {source}")
     if source.is_dir():
-        yield from apply_to_folder(model, source, out, mark=mark)
+        yield from apply_to_folder(model, source, out, masks=masks, mark=mark)
     elif source.suffix.lower() in FILMS:
-        yield apply_to_film(model, source, out, mark=mark)
+        yield apply_to_film(model, source, out, masks=masks, mark=mark)
     else:
         try:
-            size = apply_to_file(model, source, out, mark=mark)
+            size = apply_to_file(model, source, out, masks=masks, mark=mark)
         except BadImageError as error:
             raise DataError(f"cannot read {source}: {error}") from error
         yield f"{source} -> {out} ({size})"
 
 
-def apply_to_file(model: Callable[[np.ndarray], np.ndarray], source: Path, out: Path, *, mark: bool) -> str:
+def apply_to_file(model: Model, source: Path, out: Path, *, masks: Masks | None, mark: bool) -> str:
     """One image; its size as it was and is."""
+    kind = out.suffix.lower()
+    if kind not in SUFFIXES:
+        raise UsageError(f"cannot write {kind or 'a file without an ending'}; use {', '.join(sorted(SUFFIXES))}")
     try:
         with pillow_limits(), source.open("rb") as file:
             pixels, _, _ = read_pixels(file)
     except OSError as error:
         raise DataError(f"cannot read {source}: {error}") from error
-    made = model(pixels)
+    made = model(pixels if masks is None else masks(pixels, source))
     metadata = {"Software": f"organza {__version__}", "Source": source.name}
-    kind = out.suffix.lower()
-    if kind not in SUFFIXES:
-        raise UsageError(f"cannot write {kind or 'a file without an ending'}; use {', '.join(sorted(SUFFIXES))}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if kind == ".png":
@@ -192,7 +279,7 @@ FORMAT_OF = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".
 assert {*FORMAT_OF.values(), "PNG"} <= set(FORMATS)
 
 
-def apply_to_folder(model: Callable[[np.ndarray], np.ndarray], source: Path, out: Path, *, mark: bool) -> Iterator[str]:
+def apply_to_folder(model: Model, source: Path, out: Path, *, masks: Masks | None, mark: bool) -> Iterator[str]:
     """Every image below a folder, to the same place below another."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"{source} is a folder and {out} is a file: name a folder to write into")
@@ -201,7 +288,7 @@ def apply_to_folder(model: Callable[[np.ndarray], np.ndarray], source: Path, out
     for path in files:
         target = (out / path.relative_to(source)).with_suffix(".png")
         try:
-            size = apply_to_file(model, path, target, mark=mark)
+            size = apply_to_file(model, path, target, masks=masks, mark=mark)
         except (BadImageError, NotAnImageError) as error:
             yield f"{path}: left out, {error}"
             continue
@@ -212,7 +299,7 @@ def apply_to_folder(model: Callable[[np.ndarray], np.ndarray], source: Path, out
     yield f"{done} image{'' if done == 1 else 's'} in {out}"
 
 
-def apply_to_film(model: Callable[[np.ndarray], np.ndarray], source: Path, out: Path, *, mark: bool) -> str:
+def apply_to_film(model: Model, source: Path, out: Path, *, masks: Masks | None, mark: bool) -> str:
     """Frame by frame, at the pace and with the sound that it has."""
     program = ffmpeg()
     if out.suffix.lower() not in FILMS:
@@ -224,7 +311,7 @@ def apply_to_film(model: Callable[[np.ndarray], np.ndarray], source: Path, out: 
         if not frames:
             raise DataError(f"{source} holds no frames that ffmpeg can read")
         for frame in frames:
-            apply_to_file(model, frame, folder / f"made-{frame.name}", mark=False)
+            apply_to_file(model, frame, folder / f"made-{frame.name}", masks=masks, mark=False)
         told = subprocess.run([program, "-i", str(source)], capture_output=True, text=True, check=False).stderr
         rate = re.search(r"([\d.]+) fps", told)
         note = ["-metadata", f"comment=organza {__version__}; made by a model"] if mark else []

@@ -12,6 +12,7 @@ from torch.nn import BatchNorm1d, BatchNorm2d
 from organza import checkpoint, devices, distributed
 from organza.auto import Auto
 from organza.data import DataOptions, open_source
+from organza.data.made import MadePairs
 from organza.data.pictures import CHANNELS
 from organza.data.source import Source
 from organza.data.spec import ImageSpec, Spec
@@ -43,12 +44,49 @@ def open_data(data: str, options: DataOptions) -> Source:
     return source
 
 
+def asked(found: Found, options: DataOptions) -> DataOptions:
+    """The options with those that belong to the recipe, where the user gave no others; of pairs see `suited`."""
+    plain = DataOptions()
+    own = {key: value for key, value in found.data.items() if key != "pairs"}
+    return replace(options, **{key: own[key] for key in own if getattr(options, key) == getattr(plain, key)})
+
+
+def suited(found: Found, source: Source, options: DataOptions) -> tuple[Source, DataOptions]:
+    """Pairs made of single images, where the recipe has a way and the user wishes no other.
+
+    Raises:
+        DataError: The images do not suit that; or there are single ones only, and the task needs two kinds.
+    """
+    pairs = found.data.get("pairs", found.recipe.pairs)
+    if not pairs or options.pairs != "auto" or not isinstance(source.spec, ImageSpec) or source.spec.has_source:
+        return source, options
+    if pairs == "none":
+        source.close()
+        raise DataError(
+            f"{source.name} holds single images, and to translate there must be two kinds: name the second with --to "
+            "FOLDER, or give a folder of trainA and trainB"
+        )
+    options = replace(options, pairs=pairs)
+    if distributed.is_main():
+        say(f"The images are single ones, so pairs are made of them: --pairs {pairs}.")
+    try:
+        return MadePairs(source, options), options
+    except DataError:
+        source.close()
+        raise
+
+
 def decided(
     found: Found, data: str, source: Source, settings: RunSettings, options: DataOptions, *, device: str
 ) -> tuple[Found, Source, DataOptions]:
     """What was given, or what `auto` chooses; where the folder holds a run, that run's own."""
+    source, options = suited(found, source, options)
     if not isinstance(found.recipe, Auto):
-        return found, source, options
+        return (
+            replace(found, recipe=found.recipe.settled(source.spec, source.name, offline=options.offline)),
+            source,
+            options,
+        )
     auto, old = found.recipe, None
     if settings.run and (settings.run / "run.json").exists():
         old = open_run(settings.run)
@@ -64,6 +102,7 @@ def decided(
     if old:
         return replace(old.found, recipe=replace(old.found.recipe, **auto.asked)), source, options
     found = auto.choose(source.spec, count=len(source), device=device, world=distributed.world())
+    found = replace(found, recipe=found.recipe.settled(source.spec, source.name, offline=options.offline))
     for reason in found.why if distributed.is_main() else ():
         say(f"auto: {reason}")
     return found, source, options
@@ -71,7 +110,8 @@ def decided(
 
 def foresee(found: Found, data: str, settings: RunSettings, options: DataOptions) -> tuple[Found, DataOptions]:
     """What `start` would train, and how it would read the data, which is opened only where that decides it."""
-    if not isinstance(found.recipe, Auto):
+    options = asked(found, options)
+    if not isinstance(found.recipe, Auto) and not found.data.get("pairs", found.recipe.pairs):
         return found, options
     with closing(open_source(data, options)) as source:
         device = devices.choose(settings.device)

@@ -67,8 +67,8 @@ class Auto(Recipe):
             world: Processes that share a batch.
         """
         if isinstance(data, ImageSpec) and data.has_source:
-            found, changes = find("pix2pix" if data.is_paired else "cyclegan"), []
-            why = [f"{found.name}, since images are to be made from images{'' if data.is_paired else ', unpaired'}"]
+            (name, reason), changes = from_images(data), []
+            found, why = find(name), [f"{name}, since {reason}"]
             if self.conditional != "auto":
                 raise UsageError(f"{found.name} knows no labels, so leave out --conditional {self.conditional}")
         elif isinstance(data, ImageSpec):
@@ -89,6 +89,19 @@ class Auto(Recipe):
             fields["batch"] = batch
             why.append(f"batch {batch}: for {count:,} samples and {world} {'process' if world == 1 else 'processes'}")
         return replace(found, recipe=replace(found.recipe, **fields | self.asked), why=tuple(why))
+
+
+def from_images(data: ImageSpec) -> tuple[str, str]:
+    """The family for images that are made from images, and why."""
+    source = data.source
+    assert source is not None
+    if not data.is_paired:
+        return "cyclegan", "images are to be made from images, unpaired"
+    if source.height < data.height:
+        return "srgan", "images are to be made from smaller ones"
+    if source.channels == 4 and data.channels < 4:
+        return "inpaint", "images are to be made from ones with transparent holes"
+    return "pix2pix", "images are to be made from images"
 
 
 def for_images(batch: int, *, count: int, device: str) -> Iterator[tuple[dict[str, Any], str]]:

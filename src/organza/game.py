@@ -183,17 +183,21 @@ class Turn:
     """Updates per step (n_critic), each after the first on a fresh batch."""
     same_noise: bool = False
     """Sees the samples and the noise of the update before it instead of fresh noise, so it may share a pass with it."""
-    start: int = 0
-    """First step on which the turn is taken."""
-    stop: int | None = None
-    """First step on which it is no longer taken."""
+    begin: float = 0.0
+    """Share of the budget from which on the turn is taken."""
+    end: float = math.inf
+    """Share of the budget from which on it is no longer taken."""
     after: Callable[[dict[str, Tensor]], None] | None = None
     """Called after the update with the mean of each watched value over the batch of all ranks: moves extras such as an
     augmentation's strength, alike on every rank and for every micro-batch size."""
 
-    def due(self, step: int) -> bool:
+    def plays(self, clock: Clock) -> bool:
+        """Whether this is the time of the turn."""
+        return self.begin <= clock.progress < self.end
+
+    def due(self, clock: Clock) -> bool:
         """Whether the turn is taken on this step."""
-        return self.start <= step and (self.stop is None or step < self.stop) and (step - self.start) % self.every == 0
+        return self.plays(clock) and clock.step % self.every == 0
 
 
 @final
@@ -216,6 +220,8 @@ class Request:
     `Game.inputs`. For games that make images from nothing else: None."""
     reverse: bool = False
     """The other way round, from targets to sources, where a game goes both ways."""
+    strength: float = 1.0
+    """How far to go from what is nearest to the truth (0) to what looks real (1), where a game knows both."""
 
 
 Generate = Callable[[Request], Batch]
@@ -241,6 +247,8 @@ class Game:
     holds the data sets it, see `feed`."""
     reverses: bool = False
     """Whether it goes both ways, see `Request.reverse`."""
+    weakens: bool = False
+    """Whether it heeds `Request.strength`."""
     tour: Callable[[], Batch] | None = None
     """Samples in rows and columns, (R, C, *shape), under the name of what changes along each row, such as one code of
     the latent; drawn once a run is finished."""

@@ -75,8 +75,10 @@ def joined(sides: Sequence[np.ndarray]) -> np.ndarray:
     """Images beside each other, each side (N, H, W, C) of its own size and depth: (N, H, W, C), uint8.
 
     Smaller ones are enlarged by a whole number as far as the largest allows, and stand at the top; gray becomes RGB
-    beside colour, and is opaque beside transparency.
+    beside colour, and is opaque beside transparency. Where only the first has any, its holes are shown in colour.
     """
+    if sides[0].shape[3] == 4 and all(side.shape[3] < 4 for side in sides[1:]):
+        sides = [over_holes(sides[0]), *sides[1:]]
     channels = max(3 if side.shape[3] == 2 else min(side.shape[3], 4) for side in sides)
     height = max(side.shape[1] for side in sides)
     parts = []
@@ -91,6 +93,13 @@ def joined(sides: Sequence[np.ndarray]) -> np.ndarray:
         below = height - pixels.shape[1]
         parts.append(np.pad(pixels, ((0, 0), (0, below), (0, 0), (0, 0)), constant_values=255))
     return np.concatenate(parts, axis=2)
+
+
+def over_holes(images: np.ndarray) -> np.ndarray:
+    """RGBA images (N, H, W, 4) laid over the colour of fakes, (N, H, W, 3), uint8."""
+    pixels = images if images.dtype == np.uint8 else to_8_bits(images)
+    share = pixels[..., 3:] / 255
+    return (pixels[..., :3] * share + np.array(FAKE_COLOUR) * (1 - share)).round().astype(np.uint8)
 
 
 def scatter(points: np.ndarray, real: np.ndarray, *, side: int = 480) -> Picture:

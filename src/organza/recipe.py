@@ -11,10 +11,10 @@ import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from organza.data.spec import ImageSpec, Spec, VectorSpec
 from organza.errors import DataError, UsageError
@@ -44,7 +44,8 @@ Conditional = Literal["auto", "yes", "no"]
 class Recipe(ABC):
     """How to set up one family of GANs: typed fields and one method. Subclasses are final.
 
-    A module that defines a recipe may define `PRESETS`, a dict from names to instances.
+    A module that defines a recipe may define `PRESETS`, a dict from names to instances, and `DATA`, one from names of
+    presets to data options that belong to them.
     """
 
     accepts: ClassVar[tuple[type[Spec], ...]] = (ImageSpec, VectorSpec)
@@ -53,7 +54,8 @@ class Recipe(ABC):
     """Whether the family can learn from labelled data only, of two classes or more."""
     needs_sources: ClassVar[Sources] = "no"
     """Whether it makes images from images as large, and whether each has to come with what should be made of it."""
-
+    pairs: ClassVar[str] = ""
+    """Pairs that it makes of single images, one of `data.options.MADE`; empty: none."""
     smallest: ClassVar[int] = 1
     """Pixels that images need in height and width."""
 
@@ -77,6 +79,14 @@ class Recipe(ABC):
         Raises:
             DataError: The family cannot make such data.
         """
+
+    def settled(self, data: Spec, name: str, *, offline: bool = False) -> Self:
+        """The recipe with what it leaves to the data, of this name: what a run records. Fetches what training needs.
+
+        Raises:
+            OrganzaError: It cannot be had; the message says what to do.
+        """
+        return self
 
     def check(self, data: Spec) -> None:
         """Refuse data that the family cannot learn from: of another kind, or without the labels that it needs."""
@@ -136,6 +146,13 @@ def known_classes(data: Spec, conditional: Conditional) -> int:
     return 0 if conditional == "no" or data.num_classes < 2 else data.num_classes
 
 
+PLAIN: dict[str, tuple[str, dict[str, Any]]] = {
+    "colorize": ("pix2pix", {"pairs": "gray"}),
+    "translate": ("auto", {"pairs": "none"}),
+}
+"""Names of tasks, the recipe that each leads to, and how it reads data."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A recipe and where it came from, enough to find it again."""
@@ -146,6 +163,8 @@ class Found:
     preset: str | None
     why: tuple[str, ...] = ()
     """Why it was chosen, if organza chose it: one phrase each."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """Data options that belong to it, where the user gives no others. `pairs` is for data of single images."""
 
 
 def find(name: str, **fields: Any) -> Found:
@@ -158,9 +177,10 @@ def find(name: str, **fields: Any) -> Found:
     Raises:
         UsageError: No such recipe, preset or field; the message suggests the nearest.
     """
-    base, separator, preset = name.rpartition(":")
+    known, implied = PLAIN.get(name, (name, {}))
+    base, separator, preset = known.rpartition(":")
     if not separator or preset.lower().endswith(".py"):  # no preset, or the colon of a Windows drive
-        base, preset = name, ""
+        base, preset = known, ""
     module, recipe_class = load(base, preset)
     presets: dict[str, Recipe] = getattr(module, "PRESETS", {})
     if preset not in presets and isinstance(getattr(module, preset, None), type):
@@ -171,7 +191,8 @@ def find(name: str, **fields: Any) -> Found:
         recipe = presets[preset] if preset else recipe_class()
     except TypeError as error:
         raise UsageError(f"{recipe_class.__name__} of {base} needs a default for every field: {error}") from error
-    return Found(with_fields(recipe, fields), base, preset or None)
+    implied = getattr(module, "DATA", {}).get(preset, {}) | implied
+    return Found(with_fields(recipe, fields), base, preset or None, data=implied)
 
 
 def named(recipe: Recipe) -> Found:

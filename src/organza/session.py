@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from organza import __version__, checkpoint, devices, distributed
-from organza.assemble import build, decided, open_data, prepare, refuse_other_data
+from organza.assemble import asked, build, decided, open_data, prepare, refuse_other_data
 from organza.data import DataOptions
 from organza.data.source import Source
 from organza.data.spec import ImageSpec
@@ -82,9 +82,10 @@ def start(
         raise CheckpointError(f"{origin.folder} holds no whole checkpoint to begin from")
     with Signals() as signals:
         device = prepare(settings)
+        options = asked(found, options)
         source = open_data(data, options)
-        check_measure(settings.best_by, source)
         found, source, options = decided(found, data, source, settings, options, device=device)
+        check_measure(settings.best_by, source)
         try:
             game = build(found.recipe, source, settings, weights=weights)
         except CheckpointError:
@@ -139,7 +140,8 @@ def resume(run: str | Path | Run, *, settings: RunSettings | None = None, hooks:
                 f"{len(source):,} of {source.spec}. Put it back as it was, or begin a new run from these weights with: "
                 f"organza finetune {run.quoted}"
             )
-        recipe, origin = run.recipe, run.config.get("origin")
+        recipe = run.recipe.settled(source.spec, source.name, offline=run.data_options.offline)
+        origin = run.config.get("origin")
         weights = Path(origin) if origin and checkpoint.is_whole(Path(origin)) else None
         game = build(recipe, source, settings, weights=weights)
         with lock(run):

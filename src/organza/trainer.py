@@ -155,7 +155,7 @@ def step(
     failed = None
     before = [buffer.clone() for buffer in game.buffers()]
     batch: Batch = {}
-    for turn in (turn for turn in game.turns if turn.due(clock.step)):
+    for turn in (turn for turn in game.turns if turn.due(clock)):
         for repeat in range(turn.repeats):
             real = first
             if repeat > 0:

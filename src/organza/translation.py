@@ -1,18 +1,22 @@
-"""What families that make images from images share: step sizes, and random crops that move both sides alike."""
+"""What families that make images from images share: step sizes, mirrored and moved pairs, and a perceptual loss."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import ClassVar, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
-from organza.errors import UsageError
-from organza.game import Batch, Player
+from organza.errors import DataError, UsageError
+from organza.game import Batch, Player, Schedule
+from organza.perceptual import PerceptualNetwork, choose_network, load_network
 from organza.recipe import Recipe, Sources
 from organza.schedules import linear
 
@@ -21,14 +25,12 @@ COLUMNS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Translation(Recipe):
+class ImageToImage(Recipe):
     """Fields and parts of such a family."""
 
     accepts: ClassVar[tuple[type[Spec], ...]] = (ImageSpec,)
     needs_sources: ClassVar[Sources] = "any"
 
-    jitter: float = 0.0
-    """Images are enlarged by this share and cut at a random place; 30 / 256 in the papers."""
     flip: bool = False
     """Whether half of the images are mirrored."""
     generator_lr: float = 1e-3
@@ -44,20 +46,104 @@ class Translation(Recipe):
     halflife: float = 1e5
     """Of the averaged generator, in samples; at most a twentieth of the samples seen. 0: no average."""
 
+    def player(self, network: nn.Module, lr: float, halflife: float, *, rate: Schedule | None = None) -> Player:
+        """A player whose step size stays for a while and then falls in a straight line, or is this schedule."""
+        adam = Adam(network.parameters(), lr, betas=self.betas, fused=True)
+        rate = rate or linear(lr, lr * self.final_rate, begin=self.decay_from)
+        return Player(network, adam, lr=rate, halflife=halflife or None, ramp=0.05)
+
+    def moved(self, batch: Batch) -> Batch:
+        """The batch with both sides mirrored; it holds the noise `jitter`, (N, COLUMNS)."""
+        return jittered(batch, ("source", "image"), enlarge=0.0, flip=self.flip)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translation(ImageToImage):
+    """The same for sources as large as the images, whose pixels need not stay where they are."""
+
+    jitter: float = 0.0
+    """Images are enlarged by this share and cut at a random place; 30 / 256 in the papers."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.jitter < 0:
             raise UsageError(f"jitter must be at least 0; got {self.jitter}")
 
-    def player(self, network: nn.Module, lr: float, halflife: float) -> Player:
-        """A player whose step size stays for a while and then falls in a straight line."""
-        adam = Adam(network.parameters(), lr, betas=self.betas, fused=True)
-        rate = linear(lr, lr * self.final_rate, begin=self.decay_from)
-        return Player(network, adam, lr=rate, halflife=halflife or None, ramp=0.05)
-
     def moved(self, batch: Batch) -> Batch:
         """The batch with both sides cropped and mirrored; it holds the noise `jitter`, (N, COLUMNS)."""
         return jittered(batch, ("source", "image"), enlarge=self.jitter, flip=self.flip)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restoration(ImageToImage):
+    """The same where each image is to be given back what its source lacks, as a trained network sees it."""
+
+    needs_sources: ClassVar[Sources] = "paired"
+
+    perceptual: str = "auto"
+    """Network that compares results with the truth: digits, fashion, efficientnet-lite0, vgg19, vgg16 or none; auto:
+    the one that suits the data and needs no download."""
+    perceptual_file: str = ""
+    """File of the network's weights, where they are neither in a package nor to be downloaded."""
+    perceptual_weight: float = 1.0
+    """Weight of what it finds."""
+    perceptual_layers: tuple[str, ...] = ()
+    """Its layers, such as conv5_4, of which the absolute differences count; empty: a distance of all that it is known
+    for, with the features of each place at unit length."""
+    perceptual_layer_weights: tuple[float, ...] = ()
+    """Of each of these layers; empty: 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        weights, layers = self.perceptual_layer_weights, self.perceptual_layers
+        if self.perceptual_weight < 0 or (weights and len(weights) != len(layers)):
+            raise UsageError(
+                "perceptual_weight must be at least 0, and perceptual_layer_weights as many as perceptual_layers; got "
+                f"{self.perceptual_weight} and {len(weights)} for {len(layers)}"
+            )
+
+    def check(self, data: Spec) -> None:
+        """As `Recipe.check`; and refuse channels that no perceptual network looks at."""
+        super().check(data)
+        if isinstance(data, ImageSpec) and data.channels not in (1, 3, 4) and self.perceptual != "none":
+            raise DataError(
+                f"the network {self.perceptual} looks at images of 1, 3 or 4 channels, and these have {data.channels}: "
+                "compare pixels alone with --perceptual none"
+            )
+
+    def settled(self, data: Spec, name: str, *, offline: bool = False) -> Self:
+        """With the network that `auto` means for this data, whose weights are fetched."""
+        if not self.is_compared or not isinstance(data, ImageSpec):
+            return self
+        recipe = replace(self, perceptual=choose_network(name, data)) if self.perceptual == "auto" else self
+        recipe.network(offline=offline)
+        return recipe
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether there is a perceptual loss."""
+        return self.perceptual != "none" and self.perceptual_weight > 0
+
+    def network(self, *, offline: bool = False) -> PerceptualNetwork:
+        """What compares, with its weights."""
+        weights = Path(self.perceptual_file) if self.perceptual_file else None
+        return load_network(self.perceptual, weights=weights, layers=self.perceptual_layers, offline=offline)
+
+    def unlikeness(self, data: ImageSpec) -> Callable[[Tensor, Tensor], Tensor]:
+        """From what was made and the truth, (N, C, H, W) in [-1, 1] each, to a scalar to minimise.
+
+        The network is loaded when it is first asked, since those who only apply a model need none.
+        """
+        recipe = replace(self, perceptual=choose_network("", data)) if self.perceptual == "auto" else self
+        network = cache(recipe.network)
+        weights = self.perceptual_layer_weights or (1.0,) * len(self.perceptual_layers)
+
+        def unlike(made: Tensor, truth: Tensor) -> Tensor:
+            if weights:
+                return self.perceptual_weight * network().feature_loss(made, truth, weights)
+            return self.perceptual_weight * network().distance(made, truth).mean()
+
+        return unlike
 
 
 def jittered(batch: Batch, keys: tuple[str, ...], *, enlarge: float, flip: bool) -> Batch:
@@ -74,6 +160,9 @@ def jittered(batch: Batch, keys: tuple[str, ...], *, enlarge: float, flip: bool)
     if not enlarge and not flip:
         return batch
     noise, scale = batch["jitter"], 1 / (1 + enlarge)
+    if not enlarge:
+        is_mirrored = (noise[:, 2] < 0.5)[:, None, None, None]
+        return batch | {key: torch.where(is_mirrored, batch[key].flip(3), batch[key]) for key in keys}
     mirror = torch.where(noise[:, 2] < 0.5, -1.0, 1.0) if flip else torch.ones_like(noise[:, 2])
     down, across = ((2 * noise[:, axis] - 1) * (1 - scale) for axis in (0, 1))
     zero, kept = torch.zeros_like(mirror), torch.full_like(mirror, scale)

@@ -32,7 +32,6 @@ def test_images_of_any_size_are_filled(name: str, size: tuple[int, int]) -> None
     attempts = NETS[name](3)(torch.randn(2, 3, *size), holes(2, *size))
     assert len(attempts) == (2 if name == "gated" else 1)
     assert all(attempt.shape == (2, 3, *size) for attempt in attempts)
-    assert max(float(attempt.detach().abs().max()) for attempt in attempts) <= 1
 
 
 @nets
@@ -47,10 +46,10 @@ def test_what_was_in_the_holes_is_not_read(name: str) -> None:
 def test_the_coarse_attempt_reaches_the_fine_one_through_the_holes_only() -> None:
     net, x, mask = GatedInpainter(1, width=2), torch.randn(1, 1, 16, 16), holes(1, 16, 16)
     _, fine = net(x, mask)
-    (gradient,) = torch.autograd.grad(fine.sum(), net.coarse[-2].layer.bias)
+    (gradient,) = torch.autograd.grad(fine.sum(), net.coarse[-1].layer.bias)
     assert float(gradient.abs().sum()) > 0
     _, fine = net(x, 0 * mask)
-    (gradient,) = torch.autograd.grad(fine.sum(), net.coarse[-2].layer.bias)
+    (gradient,) = torch.autograd.grad(fine.sum(), net.coarse[-1].layer.bias)
     assert float(gradient.abs().sum()) == 0
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from organza.nets.noise import SeededDropout, seeded_noise, seeded_uniform
+from organza.nets.noise import SeededDropout
+from organza.noise import seeded_noise, seeded_uniform
 
 
 def test_noise_is_a_function_of_the_seed_and_standard_normal() -> None:

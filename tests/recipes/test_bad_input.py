@@ -64,14 +64,35 @@ def test_too_few_samples_are_refused(
 def test_families_that_make_images_from_images_refuse_single_ones(
     name: str, sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(f"{name}:tiny", sets / "0.npz", tmp_path / "run") == 1
+    assert train(f"{name}:tiny", sets / "0.npz", tmp_path / "run", "--pairs", "none") == 1
     message = capsys.readouterr().err
     assert "makes images from images, and this data holds single ones" in message
     assert "--data FOLDER --to FOLDER" in message
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", FROM_IMAGES)
+@pytest.mark.parametrize(
+    ("name", "data", "options", "message"),
+    [
+        ("srgan", "mnist", ["--scale", "3"], "28x28 cannot be made 3 times as small; add --resize 27x27"),
+        ("srgan", "mnist", ["--scale", "14"], "SRGAN enlarges x1, x2, x3, x4, x6, x8, x9, x16, and here 2x2"),
+        ("srgan", "digits-to-slanted", [], "needs what should be made of each image, and this data is unpaired"),
+        ("srgan", "mnist", ["--resize", "4"], "needs images of 8 pixels or more in height and width"),
+        ("srgan", "mnist", ["--perceptual", "vgg91"], "Did you mean 'vgg19'?"),
+        ("inpaint", "edges-to-digits", [], "fills holes, which alpha 0 marks in RGBA sources"),
+        ("inpaint", "small-to-digits", [], "7x7 pixels are to become 28x28"),
+        ("inpaint", "mnist", ["--perceptual", "vgg19", "--offline"], "vgg19-dcbb9e9d.pth"),
+    ],
+)
+def test_what_is_restored_must_lack_what_the_family_can_give(
+    name: str, data: str, options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(f"{name}:tiny", data, tmp_path / "run", "--limit", "64", *options) in (1, 2)
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in FROM_IMAGES if not RECIPES[name].pairs])
 def test_pairs_are_refused_where_they_are_too_few_or_of_two_sizes_or_unpaired(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import organza
 from organza import checkpoint
+from organza.data.options import MADE
 from organza.data.spec import ImageSpec, VectorSpec
 from organza.errors import DataError
 from organza.game import Clock, Game, Request, feed
@@ -29,7 +30,7 @@ from organza.session import train
 from organza.settings import RunSettings
 from organza.trainer import Budget, draw, step, take
 from organza.trainer import train as play
-from worlds import World, inputs, ring, shapes, twins
+from worlds import World, inputs, lacking, ring, shapes, twins
 
 WORLDS = {
     "labelled images": shapes(),
@@ -38,6 +39,8 @@ WORLDS = {
     "labelled points": ring(labelled=True),
     "paired images": twins(),
     "unpaired images": twins(paired=False),
+    "small images": lacking("small"),
+    "holed images": lacking("holes"),
 }
 
 
@@ -46,6 +49,8 @@ def is_for(recipe: type[Recipe], world: World) -> bool:
     source = world.spec.source if isinstance(world.spec, ImageSpec) else None
     if recipe.needs_sources == "no" or source is None:
         fits = recipe.needs_sources == "no" and source is None
+    elif recipe.pairs or world.name in MADE:
+        fits = recipe.pairs == world.name
     else:
         fits = world.spec.is_paired or recipe.needs_sources == "any"
     return fits and isinstance(world.spec, recipe.accepts) and (world.spec.num_classes > 1 or not recipe.needs_labels)
@@ -191,14 +196,23 @@ def test_samples_have_the_shape_and_range_of_the_data(name: str, world: World) -
 @pytest.mark.parametrize("name", RECIPES)
 def test_images_of_every_size_and_depth_train_and_are_made(name: str, shape: tuple[int, int, int]) -> None:
     recipe = tiny(name, batch=4)
+    if recipe.pairs == "small":
+        shape = (shape[0], 2 * shape[1], 2 * shape[2])
     spec = ImageSpec(channels=shape[0], height=shape[1], width=shape[2], classes=("even", "odd"))
     samples = {"image": torch.randint(256, (8, *shape), dtype=torch.uint8), "label": torch.arange(8) % 2}
-    if recipe.needs_sources != "no":
-        spec, samples = replace(spec, source=replace(spec, classes=())), samples | {"source": samples["image"].flip(0)}
     world = World("noise", spec, samples)
+    if recipe.pairs == "holes" and shape[0] not in (1, 3):
+        with pytest.raises(DataError, match="add --channels rgb"):
+            lacking("holes", images=world)
+        return
+    if recipe.pairs:
+        world = lacking(recipe.pairs, images=world)
+    elif recipe.needs_sources != "no":
+        sources = {"source": samples["image"].flip(0)}
+        world = World("noise", replace(spec, source=replace(spec, classes=())), samples | sources)
     if min(shape[1:]) < recipe.smallest:
         with pytest.raises(DataError, match=f"{recipe.smallest} pixels or more .* --resize"):
-            recipe.build(spec)
+            recipe.build(world.spec)
         return
     game = build(recipe, world)
     for progress in PHASES:
@@ -306,7 +320,7 @@ def test_the_same_seed_gives_the_same_weights(name: str, world: World) -> None:
 
 def data_for(recipe: type[Recipe]) -> str:
     """The name of data that a family can learn."""
-    if recipe.needs_sources != "no":
+    if recipe.needs_sources != "no" and not recipe.pairs:
         return "edges-to-digits"
     return "ring8" if VectorSpec in recipe.accepts else "mnist"
 

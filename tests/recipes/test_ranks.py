@@ -40,7 +40,10 @@ def turns(name: str) -> dict[str, Tensor]:
         gradients = [p.grad.flatten() for p in turn.player.parameters if p.grad is not None]
         found[f"{at}/gradient"] = torch.cat(gradients)
         for key, module in game.extras.items():
-            found |= {f"{at}/{key}.{entry}": value.clone().float() for entry, value in module.state_dict().items()}
+            found |= {
+                f"{at}/{key}.{entry}": value.float().contiguous().clone()
+                for entry, value in module.state_dict().items()
+            }
         with torch.no_grad():
             torch._foreach_copy_(state, saved)
     return found

@@ -50,11 +50,13 @@ LEARNING: list[tuple[str, dict[str, object], int, float]] = [
     ("dcgan", {"width": 8}, 40_000, 0.35),
     ("fastgan", {"width": 1, "critic_width": 8}, 10_000, 0.65),
     ("infogan", {"width": 8, "hidden": 32}, 10_000, 0.35),
+    ("inpaint", {"width": 8, "perceptual": "digits"}, 5_000, 0.5),
     ("lsgan", {"width": 8}, 10_000, 0.9),
     ("pix2pix", {"width": 8}, 10_000, 0.3),
     ("progan", {"width": 8, "widest": 32}, 10_000, 0.88),
     ("r3gan", {"width": 16, "widest": 32}, 10_000, 0.45),
     ("sngan", {"generator_width": 8, "critic_width": 8}, 10_000, 0.8),
+    ("srgan", {"width": 16, "blocks": 2, "critic_width": 8, "perceptual": "digits"}, 5_000, 0.5),
     ("stylegan2", {"width": 8, "widest": 16}, 10_000, 0.75),
     ("stylegan3", {"width": 4, "widest": 16, "critic_width": 8, "layers": 4, "margin": 2}, 10_000, 0.6),
     # Fully connected and without penalties: it finds some of the shapes only.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, final
+from typing import Annotated, Optional, final
 
 import tyro
 
@@ -28,6 +28,13 @@ class Apply:
     """An image, a folder or a film."""
     out: Annotated[Path, tyro.conf.Positional]
     """Where to write: files are replaced."""
+    mask: Optional[Path] = None
+    """For models that fill holes: a picture, white where the image is to be filled, or a folder of them with the names
+    of the images. Without it transparent parts are filled."""
+    mask_inverted: bool = False
+    """Black marks the holes, not white."""
+    strength: float = 1.0
+    """For models that enlarge: from the least error (0) to what looks real (1)."""
     reverse: bool = False
     """The other way round, from targets to sources, where the model goes both ways (cyclegan)."""
     tile: int = 0
@@ -48,7 +55,8 @@ def main(args: list[str]) -> int:
     """Apply and say what was written."""
     given = parse(Apply, args, verb="apply", description=DESCRIPTION)
     from organza import devices
-    from organza.apply import applier, apply
+    from organza.apply import Masks, applier, apply
+    from organza.errors import UsageError
     from organza.run import open_run
 
     model = applier(
@@ -59,7 +67,13 @@ def main(args: list[str]) -> int:
         tile=given.tile,
         overlap=given.overlap,
         seed=given.seed,
+        strength=given.strength,
     )
-    for line in apply(model, given.source, given.out, mark=given.mark):
+    if given.mask and not model.fills:
+        raise UsageError(
+            f"{given.run} fills no holes, so leave out --mask; such models are trained by organza train inpaint"
+        )
+    masks = Masks(given.mask, given.mask_inverted) if given.mask else None
+    for line in apply(model, given.source, given.out, masks=masks, mark=given.mark):
         print(line)
     return 0

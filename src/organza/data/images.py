@@ -14,6 +14,8 @@ from organza.data.spec import ImageSpec
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = 200_000_000
+Crop = Literal["center", "none", "tiles"]
+"""How images of other sizes are brought to one, see `DataOptions.crop`; of what is no file `tiles` cuts the centre."""
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 
 
@@ -92,7 +94,7 @@ def _unpack(image: Image.Image) -> np.ndarray:
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def conform(pixels: np.ndarray, *, spec: ImageSpec, crop: Literal["center", "none"]) -> np.ndarray:
+def conform(pixels: np.ndarray, *, spec: ImageSpec, crop: Crop) -> np.ndarray:
     """Pixels (H, W, C) of any size to what `spec` promises: (C, H, W), uint8 or uint16. Exact where nothing differs."""
     fitted = fit(recolour(pixels, spec.channels), height=spec.height, width=spec.width, crop=crop)
     if spec.bits == 8 and fitted.dtype == np.uint16:
@@ -119,13 +121,13 @@ def recolour(pixels: np.ndarray, channels: int) -> np.ndarray:
     return pixels
 
 
-def fit(pixels: np.ndarray, *, height: int, width: int, crop: Literal["center", "none"]) -> np.ndarray:
+def fit(pixels: np.ndarray, *, height: int, width: int, crop: Crop) -> np.ndarray:
     """Pixels (H, W, C) to another size with a Lanczos filter: the centre cut to the target's shape, or stretched."""
     H, W, C = pixels.shape
     if (height, width) == (H, W):
         return pixels
     box = (0.0, 0.0, float(W), float(H))
-    if crop == "center":
+    if crop != "none":
         scale = max(height / H, width / W)
         across, down = min(W, width / scale), min(H, height / scale)
         left, top = (W - across) / 2, (H - down) / 2

@@ -11,6 +11,8 @@ from typing import Literal, Optional
 from organza.errors import UsageError
 
 MAX_SIDE = 16384
+MADE = ("small", "holes", "gray")
+"""Kinds of pairs that are made of single images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +23,9 @@ class DataOptions:
     """Size to bring every image to: `64` for 64x64, `64x48` for width 64, height 48. Without it sizes must be equal.
     Where one side of pairs is larger than the other by a whole factor, the size of the larger side."""
 
-    crop: Literal["center", "none"] = "center"
-    """With --resize: `center` scales until the target is covered and cuts the middle; `none` stretches."""
+    crop: Literal["center", "none", "tiles"] = "center"
+    """With --resize: `center` scales until the target is covered and cuts the middle; `none` stretches; `tiles` cuts
+    images at their own scale into as many of that size as cover them, and holds out those of an image together."""
 
     channels: Literal["auto", "gray", "rgb", "rgba"] = "auto"
     """`auto`: gray if every image is gray, rgba if most have an alpha channel, else rgb. Lost alpha shows white."""
@@ -39,10 +42,21 @@ class DataOptions:
     to: Optional[str] = None
     """Second source, for image to image: what the images of the first are to become. Paired with `--paired yes`."""
 
-    pairs: Literal["auto", "side-by-side", "masks", "none"] = "auto"
+    pairs: Literal["auto", "side-by-side", "masks", "small", "holes", "gray", "none"] = "auto"
     """Image to image within one source. `auto`: folders such as trainA and trainB, A and B, LR and HR, or images all
     exactly twice as wide as high, which are halved; `side-by-side`: halves of images of any shape; `masks`: holes that
-    NAME_mask.png shows in NAME.png are to be filled; `none`: single images."""
+    NAME_mask.png shows in NAME.png are to be filled; `none`: single images. Or what is to be undone in single images:
+    `small` makes them small, `holes` covers parts of them, both anew at each visit, `gray` takes their colors."""
+
+    scale: int = 4
+    """With --pairs small: how many times as small."""
+
+    wear: float = 0.0
+    """With --pairs small: how worn they get on the way, by blur, noise and compression as photographs meet them, from 0
+    (a bicubic filter) to 1 (as Real-ESRGAN has it)."""
+
+    holes: Literal["any", "thin", "medium", "thick"] = "any"
+    """With --pairs holes: strokes and boxes of this kind; `any` draws one of the three for each image."""
 
     paired: Literal["auto", "yes", "no"] = "auto"
     """Whether images of the same name on both sides belong together. `auto`: as the folders say (trainA and trainB: no;
@@ -87,13 +101,22 @@ class DataOptions:
             raise UsageError(f"--hold-out is {self.hold_out}; it is a share from 0 to 1, for example --hold-out 0.1.")
         if self.clusters < 0 or self.clusters == 1:
             raise UsageError(f"--clusters is {self.clusters}; it needs 2 or more, for example --clusters 64, or 0.")
-        if self.to is not None and self.pairs in ("side-by-side", "masks"):
+        if self.to is not None and self.pairs in ("side-by-side", "masks", *MADE):
             raise UsageError(
-                f"--pairs {self.pairs} finds both sides of a pair in one source, and --to names a second one; leave "
+                f"--pairs {self.pairs} has both sides of a pair from one source, and --to names a second one; leave "
                 "out either"
             )
-        if self.pairs == "masks" and self.paired == "no":
-            raise UsageError("--pairs masks makes pairs of images and their masks; leave out --paired no.")
+        if self.pairs in ("masks", *MADE) and self.paired == "no":
+            raise UsageError(f"--pairs {self.pairs} makes pairs, so leave out --paired no.")
+        if self.pairs in MADE and self.direction == "BtoA":
+            raise UsageError(f"--pairs {self.pairs} goes one way only; leave out --direction BtoA.")
+        if self.scale < 2 or not 0 <= self.wear <= 1:
+            raise UsageError(
+                f"--scale must be 2 or more and --wear from 0 to 1; got {self.scale} and {self.wear:g}, and usual are "
+                "--scale 4 --wear 0"
+            )
+        if self.crop == "tiles" and self.resize is None:
+            raise UsageError("--crop tiles needs the size of a tile, for example --resize 96.")
         if self.workers < 0:
             raise UsageError(f"--workers is {self.workers}; it needs 0 or more.")
 

@@ -18,6 +18,7 @@ from organza.data.pictures import (
     bad_files,
     closed_on_error,
     decoded_bytes,
+    decoder_of,
     first_few,
     hold,
     notes_of,
@@ -26,10 +27,11 @@ from organza.data.pictures import (
     spec_of,
     suggest_size,
     survey,
+    tiles_of,
 )
 from organza.data.scan import Picture, scan
 from organza.data.spec import ImageSpec
-from organza.data.streamed import Decoder
+from organza.data.tiles import WHOLE
 from organza.errors import DataError, OrganzaError, UsageError
 
 
@@ -206,9 +208,16 @@ def refuse_pairs(found: PairSurvey, options: DataOptions) -> None:
 
 def spec_of_pairs(found: PairSurvey, options: DataOptions) -> ImageSpec:
     """The shapes that the images of both sides are brought to."""
-    if found.layout.is_paired and options.size is None and found.relations[0]:
+    is_tiled = options.crop == "tiles"
+    if found.layout.is_paired and ((is_tiled and not found.factor) or (options.size is None and found.relations[0])):
+        why = (
+            "tiles of both sides must fit, and the sizes of the pairs differ"
+            if is_tiled and not found.relations[0]
+            else unlike(found)
+        )
+        mend = "leave out --crop tiles and bring" if is_tiled else "bring"
         raise DataError(
-            f"{found.source.files.path}: {unlike(found)}. Mend them, or bring all images to one size with --resize "
+            f"{found.source.files.path}: {why}. Mend them, or {mend} all images to one size with --resize "
             f"{suggest_size(found.source.scan.pictures)}. To see what that gives run: {found.source.command} --resize "
             f"{suggest_size(found.source.scan.pictures)}"
         )
@@ -248,19 +257,22 @@ def open_pairs(found: PairSurvey, *, name: str, options: DataOptions, memory_lim
     except OrganzaError:
         found.close()
         raise
-    decoders = [
-        Decoder(
-            side.files,
-            tuple(picture.name for picture in side.scan.pictures),
-            labels=None,
-            spec=image,
-            crop=options.crop,
-            load=where.load,
-        )
-        for side, where, image in zip(found.sides, found.layout.sides, spec.images.values(), strict=True)
-    ]
+    sides = list(zip(found.sides, spec.images.values(), strict=True))
+    loads = [where.load for where in found.layout.sides]
+    decoders = [decoder_of(side, own, options, load=load) for (side, own), load in zip(sides, loads, strict=True)]
+    origins: list[np.ndarray | None] = [None, None]
+    if options.crop == "tiles":
+        cuts = [tiles_of(*side) for side in sides]
+        if spec.is_paired:  # those of the smaller side decide
+            least = min(sides, key=lambda side: side[1].height)
+            pictures, places = tiles_of(*least)
+            factors = [own.height // least[1].height for _, own in sides]
+            cuts = [(pictures, np.where(places == WHOLE, WHOLE, places * factor)) for factor in factors]
+        decoders = [decoder.subset(*cut) for decoder, cut in zip(decoders, cuts, strict=True)]
+        origins = [pictures for pictures, _ in cuts]
     is_held = sum(map(decoded_bytes, decoders)) <= memory_limit
     own = replace(options, workers=-(-options.workers // 2))
     source, target = (hold(decoder, name=name, options=own, is_held=is_held) for decoder in decoders)
     notes = notes_of_pairs(found, spec, options)
+    source.origins, target.origins = origins
     return PairSource(source, target, name=name, is_paired=spec.is_paired, notes=notes)

@@ -36,6 +36,7 @@ class PairSource(Source):
         one, two = (replace(image_spec(side), classes=()) for side in self.sides.values())
         self.spec = replace(two, source=one, is_paired=is_paired)
         self._is_paired = is_paired
+        self.origins = target.origins if is_paired else None
 
     def __len__(self) -> int:
         return max(len(side) for side in self.sides.values())

@@ -19,10 +19,11 @@ from organza.data.labels import Labels, labels_of, names_of_split
 from organza.data.memory import MEMORY_LIMIT, MemorySource
 from organza.data.options import DataOptions
 from organza.data.progress import progress
-from organza.data.scan import MASK, Picture, Scan, looks_like_image, scan, thread_count
+from organza.data.scan import MASK, Picture, Scan, load_pixels, looks_like_image, scan, thread_count
 from organza.data.source import Batch, Source
 from organza.data.spec import ImageSpec
-from organza.data.streamed import Decoder, StreamedSource
+from organza.data.streamed import Decoder, Loader, StreamedSource
+from organza.data.tiles import tiles
 from organza.errors import DataError, OrganzaError
 
 CHANNELS = {"gray": 1, "rgb": 3, "rgba": 4}
@@ -103,11 +104,27 @@ def open_survey(found: Survey, *, name: str, options: DataOptions, memory_limit:
     """As `open_pictures`, of a folder or zip that was looked at."""
     refuse(found, options)
     spec = spec_of(found, options)
-    names = tuple(picture.name for picture in found.scan.pictures)
-    decoder = Decoder(found.files, names, labels=found.labels.indices, spec=spec, crop=options.crop)
-    notes = notes_of(found, spec)
+    decoder = whole = decoder_of(found, spec, options)
+    notes, origins = notes_of(found, spec), None
+    if options.crop == "tiles":
+        origins, places = tiles_of(found, spec)
+        decoder = whole.subset(origins, places)
+        notes = (*notes, f"{len(whole):,} images are cut into {len(decoder):,} tiles.")
     is_held = decoded_bytes(decoder) <= memory_limit
-    return hold(decoder, name=name, options=options, is_held=is_held, notes=notes)
+    source = hold(decoder, name=name, options=options, is_held=is_held, notes=notes)
+    source.origins = origins
+    return source
+
+
+def decoder_of(found: Survey, spec: ImageSpec, options: DataOptions, *, load: Loader = load_pixels) -> Decoder:
+    """What reads the good images of a survey."""
+    names = tuple(picture.name for picture in found.scan.pictures)
+    return Decoder(found.files, names, labels=found.labels.indices, spec=spec, crop=options.crop, load=load)
+
+
+def tiles_of(found: Survey, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:
+    """As `tiles`, of the images of a survey."""
+    return tiles([(picture.height, picture.width) for picture in found.scan.pictures], (spec.height, spec.width))
 
 
 def decoded_bytes(decoder: Decoder) -> int:

@@ -16,7 +16,8 @@ from organza.data.arrays import open_array
 from organza.data.digit_pairs import open_digit_pairs
 from organza.data.groups import grouped
 from organza.data.idx import IMAGES, find_images, looks_like_idx, open_fashion, open_idx, open_mnist
-from organza.data.options import DataOptions
+from organza.data.made import MadePairs
+from organza.data.options import MADE, DataOptions
 from organza.data.paired_files import PairSurvey, look, look_at_both, open_pairs
 from organza.data.pairs import PairSource, fitting, resized
 from organza.data.pictures import closed_on_error, open_survey
@@ -66,6 +67,13 @@ def open_source(source: str, options: DataOptions) -> Source:
             origin = replace(origin, limit=None, hold_out=0.0)
         with closing(open_source(options.clusters_of or source, origin)) as like:
             return grouped(whole, options.clusters, like=like)
+    if options.pairs in MADE:
+        images = open_source(source, replace(options, pairs="none"))
+        try:
+            return MadePairs(images, options)
+        except DataError:
+            images.close()
+            raise
     if options.hold_out:
         whole = open_source(source, replace(options, split="train", hold_out=0.0))
         return whole.part(options.split, hold_out=options.hold_out)

@@ -66,6 +66,8 @@ class Source(ABC):
     spec: Spec
     notes: tuple[str, ...] = ()
     """What the user should know about how the data was read, in whole sentences: files skipped, modes converted."""
+    origins: np.ndarray | None = None
+    """Which picture each sample was cut from, (N,); None: each is one. Those of a picture are held out together."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -85,7 +87,8 @@ class Source(ABC):
         Raises:
             DataError: It would be empty.
         """
-        kept = held_apart(len(self), hold_out)[split == "test"]
+        origins = np.arange(len(self)) if self.origins is None else self.origins
+        kept = np.flatnonzero(np.isin(origins, held_apart(int(origins.max()) + 1, hold_out)[split == "test"]))
         if not len(kept):
             raise DataError(
                 f"{self.name} holds {len(self):,} samples, so --hold-out {hold_out:g} leaves none for the {split} "

@@ -5,17 +5,18 @@ from __future__ import annotations
 import signal
 import weakref
 from collections.abc import Callable, Generator
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from organza.data.files import Files
-from organza.data.images import BadImageError, conform, pillow_limits
+from organza.data.images import BadImageError, Crop, conform, pillow_limits
 from organza.data.scan import load_pixels
 from organza.data.source import Batch, Source, shares
 from organza.data.spec import ImageSpec
+from organza.data.tiles import WHOLE
 from organza.errors import DataError
 
 Arrays = dict[str, np.ndarray]
@@ -34,15 +35,20 @@ class Decoder(Dataset):
         *,
         labels: np.ndarray | None,
         spec: ImageSpec,
-        crop: Literal["center", "none"],
+        crop: Crop,
         load: Loader = load_pixels,
+        places: np.ndarray | None = None,
     ) -> None:
         self.files = files
         self.names = names
         self.labels = labels
         self.spec = spec
-        self.crop: Literal["center", "none"] = crop
+        self.crop: Crop = crop
         self.load = load
+        self.places = places
+        """Rows and columns where tiles begin, (N, 2), see `tiles`; None: images are fitted as wholes."""
+        self.newest: tuple[str, np.ndarray] = "", np.zeros(0)
+        """The picture that the last tile was cut from; the next one mostly is as well."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -58,16 +64,35 @@ class Decoder(Dataset):
             batch["label"] = self.labels[indices]
         return batch
 
+    def subset(self, indices: np.ndarray, places: np.ndarray | None = None) -> Decoder:
+        """The same for some of the samples, or for tiles of them that begin at `places`."""
+        labels, own = (None if values is None else values[indices] for values in (self.labels, self.places))
+        places = own if places is None else places
+        names = tuple(self.names[index] for index in indices)
+        return Decoder(self.files, names, labels=labels, spec=self.spec, crop=self.crop, load=self.load, places=places)
+
     def image(self, index: int) -> np.ndarray:
         """One image, (C, H, W); call it within `pillow_limits`."""
+        name, pixels = self.newest
+        if name != self.names[index]:
+            pixels = self.pixels(index)
+        if self.places is None:
+            return conform(pixels, spec=self.spec, crop=self.crop)
+        self.newest = self.names[index], pixels
+        top, left = self.places[index]
+        if top != WHOLE:
+            pixels = pixels[top : top + self.spec.height, left : left + self.spec.width]
+        return conform(pixels, spec=self.spec, crop="center")
+
+    def pixels(self, index: int) -> np.ndarray:
+        """A whole picture, (H, W, C)."""
         try:
-            pixels, _, _ = self.load(self.files, self.names[index])
+            return self.load(self.files, self.names[index])[0]
         except BadImageError as error:
             raise DataError(
                 f"{self.files.path}: {self.names[index]} was sound when the data was opened, but now it is {error}. "
                 "Leave the data alone while it is in use; run the same command to go on without this file."
             ) from error
-        return conform(pixels, spec=self.spec, crop=self.crop)
 
 
 @final
@@ -113,11 +138,7 @@ class StreamedSource(Source):
 
     def subset(self, indices: np.ndarray) -> Source:
         """As `Source.subset`, decoded by workers as well."""
-        whole = self._decoder
-        names = tuple(whole.names[index] for index in indices)
-        labels = None if whole.labels is None else whole.labels[indices]
-        decoder = Decoder(whole.files, names, labels=labels, spec=whole.spec, crop=whole.crop, load=whole.load)
-        return StreamedSource(decoder, name=self.name, workers=self._workers, notes=self.notes)
+        return StreamedSource(self._decoder.subset(indices), name=self.name, workers=self._workers, notes=self.notes)
 
     def read(self, indices: np.ndarray) -> Batch:
         """The samples at `indices`, as they are stored, on the host."""

@@ -120,13 +120,14 @@ class Examiner:
             self.exhibit = Exhibit(made, fakes, self.reference, self.spec, self.real)
             signals = self.look(made, fakes) | self.leaking(game, fakes)
             signals["drift"] = self.drift(fakes, clock.samples)
-            critic = next((turn for turn in game.turns if turn.player is game.players.get("critic")), None)
+            turns = [turn for turn in game.turns if turn.plays(clock)]
+            critic = next((turn for turn in turns if turn.player is game.players.get("critic")), None)
             if critic is not None:
                 signals |= self.ask(game, critic, clock)
             if self.taken % 2:
                 signals |= self.compare_weights(game)
             else:
-                for turn in game.turns:
+                for turn in turns:
                     signals |= self.term_gradients(game, turn, clock)
             self.taken += 1
         return {f"health/{name}": rounded(value) for name, value in signals.items()}

@@ -1,11 +1,12 @@
 """Generators that fill holes: gated convolutions, which learn where to look, and Fourier convolutions, which see all.
 
 Both take images (N, C, H, W) of any size and masks (N, 1, H, W), 1 in the holes and 0 elsewhere, of which the pixels in
-the holes are not read; and give their attempts at the whole image, in [-1, 1], the last of which counts.
+the holes are not read; and give their attempts at the whole image, the last of which counts. These are not limited to
+a range: where most of an image is black, a tanh saturates and learns no more.
 
 Sources: Yu et al. 2019, DeepFill v2 (arXiv:1806.03589), section 3; Suvorov et al. 2022, LaMa (arXiv:2109.07161),
 section 2; Chi, Jiang, Mu 2020, fast Fourier convolution (NeurIPS 33). Differs: DeepFill without contextual attention,
-its gates doubled; tanh at the end of both; sides that do not divide are rounded up and cut. Fourier transforms are
+its gates doubled; nothing limits the result; sides that do not divide are rounded up and cut. Fourier transforms are
 computed in float32.
 """
 
@@ -58,7 +59,7 @@ class GatedConv2d(nn.Module):
 
 
 def gated(inputs: int, outputs: int, *, width: int) -> nn.Sequential:
-    """One of the two networks: 5x5, two halvings, dilated layers between, two doublings, tanh.
+    """One of the two networks: 5x5, two halvings, dilated layers between, two doublings.
 
     There are 17 layers and no norms: weights are drawn so that the signal keeps its size (`he`).
     """
@@ -77,7 +78,6 @@ def gated(inputs: int, outputs: int, *, width: int) -> nn.Sequential:
         GatedConv2d(wide, width, up=True),
         GatedConv2d(width, thin),
         Float32(nn.Conv2d(thin, outputs, 3, padding=1)),
-        nn.Tanh(),
     )
     return initialise(layers, "he")
 
@@ -236,4 +236,4 @@ class FourierInpainter(nn.Module):
         for down in self.downs:
             x = down(evened(x))
         x = self.ups(self.blocks(x))[..., :height, :width]
-        return [self.last(pad(x, (3, 3, 3, 3), mode="reflect")).tanh()]
+        return [self.last(pad(x, (3, 3, 3, 3), mode="reflect"))]

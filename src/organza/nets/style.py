@@ -19,10 +19,10 @@ from organza.data.spec import ImageSpec
 from organza.nets.conv import base_size, halvings
 from organza.nets.equalised import EqualisedConv2d, EqualisedLinear, MinibatchStd, PixelNorm, precise
 from organza.nets.layers import Float32
-from organza.nets.noise import seeded_noise
 from organza.nets.patches import Patches, in_patches, reach
 from organza.nets.resample import SMOOTH, Blur, Downsample, Upsample
 from organza.nets.small_conv import Crop
+from organza.noise import seeded_noise
 
 Style = Literal["modulate", "adain"]
 SLOPE = 0.2

@@ -59,6 +59,11 @@ class SuperResolver(nn.Module):
         self.first, self.body, self.last = first, body, last
         self.scale, self.skip = scale, skip
 
+    @property
+    def end(self) -> nn.Module:
+        """The last convolution."""
+        return list(self.last.children())[-1]
+
     def forward(self, image: Tensor) -> Tensor:
         """Large images from small ones."""
         x = self.first(image)

@@ -26,8 +26,8 @@ from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
 from organza.game import Batch, Clock, Game, Loss, Player, Turn, at_once, from_latents
 from organza.losses import OBJECTIVES
-from organza.nets.noise import seeded_noise
 from organza.nets.style import MovingAverage, Style, StyleCritic, StyleGenerator, synthesised
+from organza.noise import seeded_noise
 from organza.penalties import path_lengths, r1
 from organza.recipe import Conditional, Recipe, known_classes
 from organza.schedules import cosine

