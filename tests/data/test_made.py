@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from organza.cli.__main__ import main
 from organza.data import DataOptions, ImageSpec, open_source
 from organza.data.made import MadePairs
 from organza.data.source import Source, decode
@@ -144,3 +145,17 @@ def test_seeds_differ_from_place_to_place_and_from_key_to_key() -> None:
     assert len(seeds.unique()) > 99_990
     assert int((seeds == others).sum()) < 3
     assert not torch.equal(seeds, seeds_of(places + 2**32, key=0))
+
+
+@kinds
+def test_a_look_at_the_data_tells_what_is_made_and_cut(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = pictures(tmp_path / "in")
+    assert main(["data", "check", folder, "--pairs", kind, "--resize", "8", "--crop", "tiles"]) == 0
+    told = capsys.readouterr().out
+    assert f"made of single images: {kind}" in told
+    assert "image used as: 3 x 8 x 8" in told
+    assert "12 images are cut into 180 tiles." in told  # 3 rows and 5 columns of each
+    assert main(["data", "check", folder, "--pairs", "small", "--scale", "7"]) == 1
+    assert "add --resize" in capsys.readouterr().out

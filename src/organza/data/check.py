@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from organza.data.groups import refuse_groups
-from organza.data.options import DataOptions
+from organza.data.made import made_of
+from organza.data.options import MADE, DataOptions
 from organza.data.paired_files import (
     PairSurvey,
     look,
@@ -131,12 +132,16 @@ def _counts(found: PairSurvey) -> str:
 
 
 def _check_pictures(source: str, found: Survey, options: DataOptions) -> Check:
-    error, spec, notes = "", None, found.labels.notes
+    error, spec, notes, pairs = "", None, found.labels.notes, ""
     try:
-        refuse_pair_options(source, options)
         refuse(found, options)
         spec = spec_of(found, options)
-        notes = notes_of(found, spec)
+        notes = notes_of(found, spec, options)
+        if options.pairs in MADE:
+            target, given, _ = made_of(spec, options)
+            spec, pairs = replace(target, source=given), f"made of single images: {options.pairs}"
+        else:
+            refuse_pair_options(source, options)
         if options.clusters and options.clusters_of is None:
             name = found.path.name
             refuse_groups(options.clusters, classes=spec.classes, samples=len(found.scan.pictures), name=name)
@@ -155,6 +160,7 @@ def _check_pictures(source: str, found: Survey, options: DataOptions) -> Check:
         count=len(pictures),
         sizes={size_text(size): count for size, count in found.sizes.most_common()},
         modes=dict(Counter(f"{picture.format} {picture.mode}" for picture in pictures).most_common()),
+        pairs=pairs,
         classes=classes,
         duplicates=duplicates,
         bad=found.scan.bad,

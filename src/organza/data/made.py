@@ -45,11 +45,10 @@ class MadePairs(Source):
     """
 
     def __init__(self, images: Source, options: DataOptions) -> None:
-        target = replace(image_spec(images), classes=())
-        source, self.make = MAKERS[options.pairs](target, options)
-        self.images, self.options, self.source, self.target = images, options, source, target
+        self.target, self.source, self.make = made_of(image_spec(images), options)
+        self.images, self.options = images, options
         self.name, self.notes, self.origins = images.name, images.notes, images.origins
-        self.spec = replace(target, source=source)
+        self.spec = replace(self.target, source=self.source)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -134,6 +133,16 @@ def gray(target: ImageSpec, options: DataOptions) -> tuple[ImageSpec, Maker]:
         )
     weights = torch.from_numpy(LUMA).view(1, 3, 1, 1)
     return replace(target, channels=1), lambda x, seeds: (x * weights.to(x.device)).sum(1, keepdim=True)
+
+
+def made_of(images: ImageSpec, options: DataOptions) -> tuple[ImageSpec, ImageSpec, Maker]:
+    """Target and source of the pairs that single images become, and what makes the source of the target.
+
+    Raises:
+        DataError: The images do not suit that.
+    """
+    target = replace(images, classes=())
+    return target, *MAKERS[options.pairs](target, options)
 
 
 MAKERS: dict[str, Callable[[ImageSpec, DataOptions], tuple[ImageSpec, Maker]]] = {

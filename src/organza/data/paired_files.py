@@ -243,7 +243,7 @@ def notes_of_pairs(found: PairSurvey, spec: ImageSpec, options: DataOptions) -> 
     if found.bad and found.layout.is_paired:
         notes.append(f"{bad_files(found.bad)} skipped, each with its partner: {first_few(found.bad)}.")
     for side, where, image in zip(found.sides, found.layout.sides, spec.images.values(), strict=True):
-        notes += [f"{where.title}: {note}" for note in notes_of(side, image)]
+        notes += [f"{where.title}: {note}" for note in notes_of(side, image, options)]
     if options.size is not None and found.relations[0]:
         notes.append(f"{unlike(found)}; each is cropped by itself, so what is in them may not coincide.")
     return tuple(notes)

@@ -104,12 +104,11 @@ def open_survey(found: Survey, *, name: str, options: DataOptions, memory_limit:
     """As `open_pictures`, of a folder or zip that was looked at."""
     refuse(found, options)
     spec = spec_of(found, options)
-    decoder = whole = decoder_of(found, spec, options)
-    notes, origins = notes_of(found, spec), None
+    decoder = decoder_of(found, spec, options)
+    notes, origins = notes_of(found, spec, options), None
     if options.crop == "tiles":
         origins, places = tiles_of(found, spec)
-        decoder = whole.subset(origins, places)
-        notes = (*notes, f"{len(whole):,} images are cut into {len(decoder):,} tiles.")
+        decoder = decoder.subset(origins, places)
     is_held = decoded_bytes(decoder) <= memory_limit
     source = hold(decoder, name=name, options=options, is_held=is_held, notes=notes)
     source.origins = origins
@@ -211,8 +210,8 @@ def _channels_of(pictures: Sequence[Picture], options: DataOptions) -> int:
     return 4 if sum(picture.channels == 4 for picture in pictures) > len(pictures) / 2 else 3
 
 
-def notes_of(found: Survey, spec: ImageSpec) -> tuple[str, ...]:
-    """What was skipped or converted, in sentences."""
+def notes_of(found: Survey, spec: ImageSpec, options: DataOptions) -> tuple[str, ...]:
+    """What was skipped, converted or cut, in sentences."""
     pictures, notes = found.scan.pictures, list(found.labels.notes)
     if found.scan.bad:
         notes.append(f"{bad_files(found.scan.bad)} skipped: {first_few(found.scan.bad)}.")
@@ -230,6 +229,8 @@ def notes_of(found: Survey, spec: ImageSpec) -> tuple[str, ...]:
     missing = spec.num_classes - len(np.unique(found.labels.indices)) if found.labels.indices is not None else 0
     if missing:
         notes.append(f"{missing:,} of {spec.num_classes:,} classes have no image.")
+    if options.crop == "tiles":
+        notes.append(f"{len(pictures):,} images are cut into {len(tiles_of(found, spec)[0]):,} tiles.")
     return tuple(notes)
 
 
