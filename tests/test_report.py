@@ -273,6 +273,34 @@ def test_a_single_training_image_and_broken_fakes_are_no_error(tmp_path):
     assert "All 1 training images were searched" in page.text
 
 
+@pytest.mark.parametrize("has_truth", [True, False])
+def test_results_lie_over_their_sources_and_truths_over_results(tmp_path, has_truth):
+    spec = ImageSpec(channels=3, height=16, width=12, source=ImageSpec(channels=4, height=8, width=6))
+    given = {"source": torch.full((10, 4, 8, 6), -1.0)} | ({"image": torch.zeros(10, 3, 16, 12)} if has_truth else {})
+    fakes = {"image": torch.full((10, 3, 16, 12), torch.nan)}
+    page = page_of(tmp_path, spec=spec, fakes=fakes, given=given)
+    sliders = [each["aria-label"] for each in page.tags("input") if each["type"] == "range"]
+    kinds = ["Source", "Result"] if has_truth else ["Source"]
+    assert [label.split()[0] for label in sliders] == kinds * 8
+    assert all(each["alt"] for each in page.tags("img"))
+    shown = [each["alt"] for each in page.tags("img") if each["alt"].endswith(" 8")]
+    assert shown[:4] == (["Source 8", "Result 8", "Result 8", "Truth 8"] if has_truth else ["Source 8", "Result 8"])
+    assert ("what it should be" in page.text) == has_truth
+
+
+def test_what_is_made_of_noise_has_nothing_before_it(tmp_path, source):
+    page = page_of(tmp_path, source=source, fakes=decode(source.read(np.arange(16)), SPEC))
+    assert "Before and after" not in page.text
+
+
+def test_scores_beside_truths_are_drawn_over_what_needs_no_model():
+    rows = rows_of(3, **{"score/PSNR": 21.0, "baseline/PSNR/copy": 12.5, "score/FD-pixels": 4.0})
+    made = {chart.title: chart for chart in charts(rows, UNKNOWN)}
+    assert made["Evaluated: PSNR"].marks == [(12.5, "copy")]
+    assert "beside its own truth" in made["Evaluated: PSNR"].reading
+    assert made["Evaluated: FD-pixels"].marks == []
+
+
 def test_points_have_no_neighbours_section(tmp_path):
     frames_into(tmp_path, [100])
     source = MemorySource({"vector": torch.randn(50, 2)}, name="ring", spec=VectorSpec())

@@ -70,6 +70,18 @@ def pool_of(source: Source, *, start: int, stop: int) -> Pool:
     return Pool(source.spec, len(order), read)
 
 
+def pool_of_pairs(source: Source, *, start: int, stop: int) -> Pool:
+    """The same samples with what they are made from: both sides in one row each, (N, D)."""
+    order = order_of(source)[start:stop]
+
+    def read(first: int, last: int) -> Generated:
+        batch = source.read(order[first:last])
+        sides = [batch[key].numpy().reshape(last - first, -1) for key in source.spec.images]
+        return Generated(np.concatenate(sides, axis=1), None)
+
+    return Pool(source.spec, len(order), read)
+
+
 def pool_made(
     game: Game, spec: Spec, *, count: int, seed: int, truncation: float = 1.0, labels: np.ndarray | None = None
 ) -> Pool:

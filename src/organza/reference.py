@@ -40,6 +40,13 @@ class Reference:
         if self.other is not None:
             self.other.close()
 
+    @property
+    def flipped(self) -> Reference:
+        """The other split with this one for its floor; the same where there is only one."""
+        if self.other is None:
+            return self
+        return replace(self, split=flipped(self.split), source=self.other, other=self.source)
+
     def pool(self, count: int) -> Pool:
         """At most so many real samples to compare with."""
         return pool_of(self.source, start=0, stop=count)

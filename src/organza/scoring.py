@@ -31,6 +31,7 @@ from organza.metrics.record import Record
 from organza.pools import Pool, pool_made, pool_of
 from organza.reference import Reference, Split, labels_for_all, looked, open_reference
 from organza.run import Run, open_run
+from organza.truth import PAIRS, WORDS, Truth
 
 CLASSES = {"digits": DIGITS, "fashion": GARMENTS}
 """What the classes of a classifier mean: data whose classes are the same can be checked by it."""
@@ -60,7 +61,8 @@ def evaluate(
         extractor: Network that looks at images, a key of `EXTRACTORS`; None: the one that suits the data.
         weights: File of its weights, where they are not in a package.
         count: Samples of each side, at most.
-        split: Which part of the real samples; None: the part that the run was trained on.
+        split: Which part of the real samples; None: the part that the run was trained on, or for a run that makes
+            images from images the one that it was not, whose sources it is given.
         seed: Fake i depends on (seed, i) alone.
         truncation: Below 1 trades variety for typicality.
         checkpoint: `newest`, `best` or the folder of one.
@@ -76,6 +78,7 @@ def evaluate(
         OrganzaError: With what was found, what is needed and how to mend it.
     """
     check_request(count, seed, truncation)
+    measures = [measures] if isinstance(measures, str) else measures
     if not isinstance(target, Run) and (Path(target) / "run.json").exists():
         target = open_run(target)
     if not isinstance(target, Run) and (seed or truncation != 1):
@@ -90,7 +93,11 @@ def evaluate(
             against or own_data(target), replace(options, split=split or options.split, labels=True, clusters=0)
         )
         stack.callback(reference.close)
+        held_out = held_out_of(target, reference) if against is None else None
+        if held_out and split is None:
+            reference = held_out
         judge, note = choose_extractor(reference.source, extractor, weights=weights, device=device, offline=offline)
+        truth, beside = None, {}
         reals = reference.pool(count)
         real = looked(reference.cache, reals, judge)
         labels = labels_for_all(real)
@@ -98,7 +105,13 @@ def evaluate(
             path = target.checkpoint(checkpoint)
             game = target.game(path=path, device=device)
             labels = labels if game.is_conditional and target.spec.classes == reference.source.spec.classes else None
-            fakes = pool_made(game, target.spec, count=count, seed=seed, truncation=truncation, labels=labels)
+            given = min(count, len(held_out.source)) if held_out else count
+            fakes = pool_made(game, target.spec, count=given, seed=seed, truncation=truncation, labels=labels)
+            if held_out and held_out.other is not None:
+                where = {"cache": held_out.cache, "device": device, "offline": options.offline}
+                truth = Truth(held_out.source, held_out.other, count=count, reverses=game.reverses, **where)
+                is_wanted = measures is None or not truth.table.keys().isdisjoint(measures)
+                beside = truth.judged(game, seed=seed) if is_wanted else {}
             halflife = getattr(game.players.get("generator"), "halflife", None)
             made_by = {
                 "target": str(target.folder),
@@ -124,7 +137,9 @@ def evaluate(
         table = table_of(reference.source)
         if fakes.spec.classes != reference.source.spec.classes:
             fake = replace(fake, labels=None)  # which mean other classes
-        keys = chosen(possible_measures(table, judge, fake, reference.source.spec), measures)
+        pairwise = list(truth.table) if truth else []
+        wanted = chosen([*possible_measures(table, judge, fake, reference.source.spec), *pairwise], measures)
+        keys = [key for key in wanted if key in table]
         few = beware(real, fake) if judge is not None else ""
         if few and measures is None:
             keys.sort(key=lambda key: key != "kernel")
@@ -132,7 +147,11 @@ def evaluate(
         common |= {"feature_dim": real.features.shape[1], "floor_method": floor_method}
         values = compute(table, keys, real, fake)
         found = records(table, values, floors(reference.cache, table, keys, a, b), judge, common)
-        notes = [(keys[0], note), ("frechet", few)]
+        notes = [(keys[0] if keys else "", note), ("frechet", few)]
+        if truth and held_out and beside:
+            common |= provenance(held_out, truth.pool, None, fakes, made_by)
+            found += beside_truth(truth, {key: beside[key] for key in wanted if key in beside}, common)
+            notes.append(("psnr", truth.note))
         return [
             replace(one, note=" ".join(told for key, told in notes if key == one.measure and told)) for one in found
         ]
@@ -143,6 +162,14 @@ def own_data(target: str | Path | Run) -> str:
     if isinstance(target, Run):
         return str(target.config["data"]["source"])
     raise UsageError(f"{target} is no run folder, so say what to compare it with: --against SRC, for example mnist")
+
+
+def held_out_of(target: str | Path | Run, reference: Reference) -> Reference | None:
+    """The run's own data with the split that it is given sources of and was not trained on; None if there is none."""
+    if not isinstance(target, Run) or not target.spec.has_source or target.data_options.split == "test":
+        return None
+    found = reference if reference.split == "test" else reference.flipped
+    return found if found.split == "test" and found.other is not None else None
 
 
 def choose_extractor(
@@ -184,8 +211,9 @@ def table_of(source: Source) -> dict[str, Measure]:
 
 def meanings(records: Sequence[Record]) -> dict[str, str]:
     """What each score of an evaluation says, in words."""
-    table = IMAGES if records[0].extractor else points(np.zeros((0, 0)), 0.0)
-    return {one.measure: table[one.measure].meaning for one in records}
+    table = IMAGES | points(np.zeros((0, 0)), 0.0)
+    words = {key: one.meaning for key, one in (table | WORDS).items()}
+    return {one.measure: words[one.measure] for one in records}
 
 
 def possible_measures(table: dict[str, Measure], extractor: Extractor | None, fake: Sample, spec: Spec) -> list[str]:
@@ -202,7 +230,6 @@ def chosen(possible: list[str], wanted: Sequence[str] | None) -> list[str]:
     """The measures wanted, or all that are possible."""
     if wanted is None:
         return possible
-    wanted = [wanted] if isinstance(wanted, str) else wanted
     impossible = [key for key in wanted if key not in possible]
     if impossible or not wanted:
         raise UsageError(f"cannot compute {', '.join(impossible) or 'nothing'} here; possible: {', '.join(possible)}")
@@ -255,7 +282,7 @@ def records(
             "standard_error": score.standard_error,
             "method": score.method,
             "floor": low[0].value if low else None,
-            "floor_method": common["floor_method"] if low else "too few real samples",
+            "floor_method": common["floor_method"] if low or measure.group.needs == PAIRS else "too few real samples",
             "n_floor": low[2] if low else 0,
             "note": "",
             "details": score.details,
@@ -265,3 +292,15 @@ def records(
         }
         found.append(Record(**entries))
     return found
+
+
+def beside_truth(truth: Truth, values: dict[str, Computed], common: dict[str, Any]) -> list[Record]:
+    """Values by pairs, which have baselines in place of floors; `common` as for the other records."""
+    common = common | {"layer": "the images themselves", "dtype": "float64", "feature_dim": 0, "floor_method": ""}
+    found = records(truth.table, values, {}, None, common)
+    if truth.perceptual is None:
+        return found
+    network = truth.perceptual.network
+    eyes = {"extractor": network.name, "extractor_sha256": network.sha256, "layer": ", ".join(network.layers)}
+    eyes |= {"dtype": "float32", "device": torch.device(truth.perceptual.device).type}
+    return [replace(one, **eyes) if one.measure == "perceptual" else one for one in found]

@@ -85,7 +85,7 @@ def start(
         options = asked(found, options)
         source = open_data(data, options)
         found, source, options = decided(found, data, source, settings, options, device=device)
-        check_measure(settings.best_by, source)
+        check_measure(settings.best_by, data, source, options)
         try:
             game = build(found.recipe, source, settings, weights=weights)
         except CheckpointError:
@@ -318,7 +318,7 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
         say(f"stopped ({stop.reason}) after {clock.samples:,} samples; go on with: organza resume {run.quoted}")
         if not findings:  # else the report shows what was found
             return
-    fakes = game.generate(Request(16, seed=1, labels=grid_labels(game, source.spec, 16)))
+    request = Request(16, seed=1, labels=grid_labels(game, source.spec, 16))
     try:
         path = write_report(
             run.folder,
@@ -326,7 +326,8 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
             rows=run.rows(),
             spec=source.spec,
             source=source,
-            fakes=fakes,
+            fakes=game.generate(request),
+            given=game.inputs(request) if game.inputs else None,
             findings=[(finding, cure(finding, run)) for finding in findings],
         )
     except OSError as error:

@@ -54,7 +54,8 @@ class RunSettings:
     """Samples between evaluations of 2,000 samples against real ones; default: never."""
     best_by: str = "distance"
     """Measure that decides which checkpoint is the best: distance (sliced Wasserstein, of pixels), or one of those of
-    --evaluate-every, such as frechet, precision, recall, density, coverage, recognised."""
+    --evaluate-every, such as frechet, precision, recall, density, coverage, recognised; for images made from images
+    also psnr, ssim, absolute_error, masked_absolute_error, perceptual, cycle, of results beside their truths."""
     patience: Optional[int] = None
     """Evaluations without improvement of --best-by after which the run ends; default: it takes its whole budget."""
     pause_at: Optional[int] = None

@@ -13,7 +13,10 @@ from organza.cli.options import parse
 DESCRIPTION = """Score a run, or samples in a folder, .zip, .npz or .npy file, against real data.
 
 Beside each score stands its floor: the same measure real against real. Records with everything that a score
-depends on go to RUN/scores.jsonl. FID, KID and IS are scores of --extractor inception alone."""
+depends on go to RUN/scores.jsonl. FID, KID and IS are scores of --extractor inception alone.
+
+Results of a run that makes images from images are also compared with their truths, one by one, where unseen pairs are
+known; beside those scores stand baselines, which need no model."""
 
 
 @final
@@ -26,7 +29,7 @@ class Evaluate:
     against: Optional[str] = None
     """Source of the real samples; default: the run's own data."""
     split: Optional[Literal["train", "test"]] = None
-    """Which part of it; default: the one that was trained on."""
+    """Which part of it; default: the one that was trained on, or unseen, for runs that make images from images."""
     count: int = 10_000
     """Samples of each side, at most."""
     extractor: Optional[str] = None
@@ -40,7 +43,7 @@ class Evaluate:
     checkpoint: str = "newest"
     """newest, best or the folder of a checkpoint."""
     measures: tuple[str, ...] = ()
-    """Which to compute, such as frechet kernel precision; default: all that can be."""
+    """Which to compute, such as frechet kernel precision psnr ssim; default: all that can be."""
     resize: Optional[str] = None
     """Size to bring images from files to."""
     offline: bool = False

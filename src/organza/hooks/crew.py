@@ -145,6 +145,7 @@ class Crew:
             self.run,
             self.source,
             device=self.device,
+            reverses=self.game.reverses,
             best_by=settings.best_by,
             patience=settings.patience,
             distance=self.saver.score,

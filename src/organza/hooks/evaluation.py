@@ -6,24 +6,29 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from organza import distributed
+from organza.data.options import DataOptions
 from organza.data.source import Source
 from organza.errors import MeasureError, UsageError
 from organza.features import look
 from organza.game import Report, Stop
 from organza.hooks.console import say
+from organza.inputs import is_paired, unseen, unseen_part
 from organza.metrics.measures import compute, title_of
 from organza.pools import pool_made, pool_of
 from organza.recipe import unknown
 from organza.reference import labels_for_all, looked
 from organza.run import Run
 from organza.scoring import choose_extractor, possible_measures, table_of
+from organza.truth import WORDS, Truth
 
 EVALUATED = 2_000
 """Samples that are scored, always of the same latents."""
 MEASURES = ("frechet", "precision", "recall", "density", "coverage", "recognised", "classes", "sliced", "modes")
 """Those that are quick, where they can be computed."""
-PREFIX = "score/"
-"""Of the columns in metrics.jsonl."""
+SEEN = 500
+"""Pairs of which results are compared with their truths, always the same: a mean over pairs is sure sooner."""
+PREFIX, BASELINE = "score/", "baseline/"
+"""Of the columns in metrics.jsonl: of scores, and of what needs no model, by score and name."""
 
 
 @final
@@ -34,6 +39,7 @@ class Evaluation:
         run: Whose rows tell what was measured before.
         source: The training data.
         device: Where the extractor computes.
+        reverses: Whether the game goes both ways.
         best_by: The measure that decides; `distance` is that of the checkpoints.
         patience: Evaluations without improvement before the run ends; None: never.
         distance: The distance of the checkpoints.
@@ -45,6 +51,7 @@ class Evaluation:
         source: Source,
         *,
         device: str,
+        reverses: bool,
         best_by: str,
         patience: int | None,
         distance: Callable[[Report], float],
@@ -57,11 +64,18 @@ class Evaluation:
         self.table = table_of(source)
         possible = possible_measures(self.table, self.extractor, self.real, source.spec)
         self.keys = [key for key in possible if key in MEASURES]
-        if best_by not in ("distance", *self.keys):
-            raise UsageError(f"--best-by {best_by} cannot be measured here; possible: distance, {', '.join(self.keys)}")
+        self.truth: Truth | None = None
+        if source.spec.has_source and (held_out := unseen(run)) is not None:
+            where = {"cache": options.cache_folder, "device": device, "offline": options.offline}
+            self.truth = Truth(held_out, source, count=SEEN, reverses=reverses, **where)
+            self.table = self.table | self.truth.table
+        known = ["distance", *self.keys, *(self.truth.table if self.truth else ())]
+        if best_by not in known:
+            raise UsageError(f"--best-by {best_by} cannot be measured here; possible: {', '.join(known)}")
         self.history = course(run.rows(), self.column(best_by))
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
         self.newest: tuple[int, dict[str, float]] | None = None
+        self.baselines: dict[str, float] = {}
 
     def __call__(self, report: Report) -> Stop | None:
         """Score, tell, and stop if there was no improvement for too long; every rank must call it."""
@@ -70,7 +84,7 @@ class Evaluation:
         values = self.measure(report)
         if not values:
             return None
-        row: dict[str, Any] = {self.column(key): value for key, value in values.items()}
+        row: dict[str, Any] = {self.column(key): value for key, value in values.items()} | self.baselines
         self.history.append(values[self.best_by])
         stop = None
         if self.patience is not None and is_stale(self.history, self.patience, higher_is_better=self.higher_is_better):
@@ -93,10 +107,16 @@ class Evaluation:
         game, values = report.game, {}
         labels = self.labels if game.is_conditional else None
         fake = look(pool_made(game, self.source.spec, count=EVALUATED, seed=3, labels=labels), self.extractor)
+        beside = self.truth.judged(game, seed=3) if self.truth and self.truth.table else {}
         if distributed.is_main():
             try:
-                found = compute(self.table, self.keys, self.real, fake)
+                found = compute(self.table, self.keys, self.real, fake) | beside
                 values = {key: score.value for key, (score, _, _) in found.items()}
+                self.baselines = {
+                    f"{BASELINE}{self.table[key].title}/{name}": value
+                    for key, (score, _, _) in beside.items()
+                    for name, value in score.details["baselines"].items()
+                }
                 values["distance"] = self.distance(report)
             except MeasureError:
                 values = {}  # the generator has broken down; the trainer and the doctor say so
@@ -116,11 +136,23 @@ class Evaluation:
         return PREFIX + title_of(key, self.table[key], extractor=name, label=label)
 
 
-def check_measure(best_by: str, source: Source) -> None:
+def check_measure(best_by: str, data: str, source: Source, options: DataOptions) -> None:
     """Refuse a measure that no evaluation of such data has, before a run folder is made for it."""
-    known = ["distance", *(key for key in table_of(source) if key in MEASURES)]
+    pairwise = WORDS if source.spec.has_source else ()
+    known = ["distance", *(key for key in table_of(source) if key in MEASURES), *pairwise]
     if best_by not in known:
         raise UsageError(unknown("measure", best_by, known, "for --best-by here"))
+    if best_by not in pairwise:
+        return
+    held_out = unseen_part(data, options, source.spec)
+    is_enough = held_out is not None and (best_by == "cycle" or is_paired(held_out))
+    if held_out is not None:
+        held_out.close()
+    if not is_enough:
+        can_hold_out = best_by == "cycle" or is_paired(source)
+        lacks = "no test split" if can_hold_out else "no test split in pairs, whose truths are known"
+        mend = "keep some from training with --hold-out 0.1" if can_hold_out else "choose by another measure"
+        raise UsageError(f"--best-by {best_by} judges results of unseen images, and {data} has {lacks}; {mend}")
 
 
 def show_scores(row: dict[str, Any]) -> None:

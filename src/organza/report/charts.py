@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, final
 
 from organza.report.objective import Objective
-from organza.report.timeline import Row, column, human, keys
+from organza.report.timeline import Row, column, human, keys, last
+from organza.truth import WORDS
 
 MOST_POINTS = 500
 
@@ -230,6 +231,18 @@ SHARES = {"precision": "real", "recall": "fake", "density": "1", "coverage": "2"
 """Evaluated measures that share a chart, and their colours."""
 
 
+PAIRWISE = {words.title.partition("-")[0] for words in WORDS.values()}
+"""Evaluated measures of results beside their truths."""
+SCORED = (
+    "Of 2,000 samples, always from the same latents; compare it with other moments of this run only, and score the "
+    "finished run with organza evaluate."
+)
+BESIDE = (
+    "The mean over up to 500 images that are not trained on, always the same, each result beside its own truth; the "
+    "dotted levels need no model at all, so a model is of use where it is better than these."
+)
+
+
 def evaluations(rows: Sequence[Row]) -> list[Chart | None]:
     """What --evaluate-every measured: fidelity and variety together, each distance for itself."""
     found = {key: key.partition("/")[2] for key in keys(rows, "score/")}
@@ -239,8 +252,8 @@ def evaluations(rows: Sequence[Row]) -> list[Chart | None]:
             rows,
             [(key, name, "fake")],
             title=f"Evaluated: {name}",
-            reading="Of 2,000 samples, always from the same latents; compare it with other moments of this run only, "
-            "and score the finished run with organza evaluate.",
+            reading=BESIDE if name.split("-")[0] in PAIRWISE else SCORED,
+            marks=[(last(rows, level) or 0.0, level.rpartition("/")[2]) for level in keys(rows, f"baseline/{name}/")],
         )
         for key, name in found.items()
         if key not in shares

@@ -1,12 +1,14 @@
-"""Sections of pictures as HTML: what single codes do, and each fake beside its nearest training image."""
+"""Sections of pictures as HTML: what single codes do, results over their sources, fakes beside training images."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from organza.data.spec import ImageSpec
+from organza.data.source import Batch, encode
+from organza.data.spec import ImageSpec, Spec
 from organza.pictures import picture
 from organza.report.film import picture_uri, thumbnail_uri
 from organza.report.neighbours import Neighbours
@@ -17,6 +19,52 @@ KEY = (
     '<p class="key"><b class="is-fake">Fake</b> <b class="is-real">Nearest training image</b> '
     "<span>and the distance between them</span></p>"
 )
+
+
+EXAMPLES, LONGEST = 8, 256
+"""Results shown with their sources, and their largest side in pixels."""
+
+
+def results_section(given: Batch | None, fakes: Batch | None, spec: Spec) -> str:
+    """Sources over results, and results over truths where those are known, with a handle between; else nothing."""
+    if given is None or fakes is None or not isinstance(spec, ImageSpec) or spec.source is None:
+        return ""
+    sides = {"Source": (given["source"], spec.source), "Result": (fakes["image"], spec.alone)}
+    if "image" in given:
+        sides["Truth"] = given["image"], spec.alone
+    images = {name: encode(batch[:EXAMPLES].nan_to_num(), kind) for name, (batch, kind) in sides.items()}
+    uris = {name: [thumbnail_uri(picture(one), longest=LONGEST) for one in each] for name, each in images.items()}
+    pixel = " pixel" if max(spec.height, spec.width) <= 80 else ""
+    ratio = f"{spec.width} / {spec.height}"
+    cards = "".join(
+        "<li>"
+        + "".join(
+            wipe((name, uris[name][index]), (other, uris[other][index]), number=index + 1, ratio=ratio, pixel=pixel)
+            for name, other in pairwise(uris)
+        )
+        + "</li>"
+        for index in range(len(uris["Result"]))
+    )
+    truth = " and below it the result over what it should be" if "Truth" in uris else ""
+    return (
+        '<section aria-labelledby="results-title"><h2 id="results-title">Before and after</h2><p class="lede">Images '
+        "that the run was not trained on, where the data holds such: each source over what was made of it"
+        f'{truth}.<span class="live"> Drag the line, or focus a picture and press the arrow keys.</span></p>'
+        f'<ul class="wipes">{cards}</ul></section>'
+    )
+
+
+def wipe(left: tuple[str, str], right: tuple[str, str], *, number: int, ratio: str, pixel: str) -> str:
+    """One picture over another, each a name and a URI; beside each other without JavaScript."""
+    shown = "".join(
+        f'<figure><img class="screen{pixel}" src="{uri}" alt="{name} {number}"><figcaption>{name}</figcaption></figure>'
+        for name, uri in (left, right)
+    )
+    told = f"{left[0]} {number} from the left, {right[0].lower()} from the right: where they meet, in percent"
+    return (
+        f'<div class="wipe" style="--ratio: {ratio}">{shown}'
+        f'<input type="range" min="0" max="100" value="50" aria-label="{told}"></div>'
+    )
 
 
 def tour_section(folder: Path) -> str:

@@ -256,6 +256,13 @@
     });
   }
 
+  document.documentElement.classList.add("js");
+  document.querySelectorAll(".wipe input").forEach((input) => {
+    const move = () => input.parentElement.style.setProperty("--at", `${input.value}%`);
+    input.addEventListener("input", move);
+    move(); // a page that was reloaded keeps its values
+  });
+
   document.querySelectorAll(".chart").forEach((card, i) => plots.push(new Plot(card, data.charts[i])));
   film.show(film.at);
 

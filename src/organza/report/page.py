@@ -20,7 +20,7 @@ from organza.pictures import save_aside
 from organza.report import sections
 from organza.report.charts import Chart, charts
 from organza.report.film import Film, picture_uri, read_film
-from organza.report.gallery import neighbours_section, tour_section
+from organza.report.gallery import neighbours_section, results_section, tour_section
 from organza.report.health import health_section, sentence
 from organza.report.neighbours import Neighbours, find_neighbours
 from organza.report.objective import objective_of
@@ -39,6 +39,7 @@ def write_report(
     spec: Spec,
     source: Source | None,
     fakes: Batch | None,
+    given: Batch | None = None,
     findings: Sequence[tuple[Finding, str]] = (),
 ) -> Path:
     """Write report.html into a run folder. What the run does not have is named on the page; nothing is an error.
@@ -50,6 +51,7 @@ def write_report(
         spec: What the data promised.
         source: The training data, to look for copies in; None: that section says so.
         fakes: New samples in network range; the first 16 are shown. None: as for `source`.
+        given: What the fakes were made of, under `source`, and what they should be, under `image`; None: of noise.
         findings: What the doctor found, likeliest cause first, each with the command that tries its change.
 
     Returns:
@@ -86,6 +88,7 @@ def write_report(
         "notices": sections.notices(rows),
         "health": health_section(findings, folder, interventions),
         "film": sections.film_section(film, picture_uri(folder / "real.png"), spec),
+        "results": results_section(given, fakes, spec),
         "tour": tour_section(folder / "tour"),
         "neighbours": neighbours_section(found, spec) if found is not None and isinstance(spec, ImageSpec) else "",
         "curves": sections.curves(curves),

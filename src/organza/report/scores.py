@@ -22,17 +22,63 @@ def show(records: Sequence[Record], meanings: dict[str, str]) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)
-    console.print(heading(records[0]), highlight=False, markup=False)
-    console.print(table(records, meanings))
+    whole = [one for one in records if not is_beside_truth(one)]
+    pairs = [one for one in records if is_beside_truth(one)]
+    console.print(origin(records[0]), highlight=False, markup=False)
+    if whole:
+        console.print(heading(whole[0]), highlight=False, markup=False)
+        console.print(table(whole, meanings))
+    if pairs:
+        console.print(("\n" if whole else "") + pairs_heading(pairs[0]), highlight=False, markup=False)
+        console.print(pairs_table(pairs, meanings))
     for line in remarks(records):
         console.print(line, highlight=False, markup=False)
 
 
-def heading(one: Record) -> str:
-    """What was compared with what, in the eyes of which network."""
+def is_beside_truth(one: Record) -> bool:
+    """Whether a score compares results with their own truths, and has baselines in place of a floor."""
+    return "baselines" in one.details
+
+
+def pairs_heading(one: Record) -> str:
+    """What results were compared with."""
+    border = f", {one.parameters['border']} pixels left out at each edge" if one.parameters.get("border") else ""
+    return f"pairs:   {one.n_fake:,} of {one.reference}, {one.split} split{border}"
+
+
+def pairs_table(records: Sequence[Record], meanings: dict[str, str]) -> Table:
+    """A line per score, with a column for each baseline and the names of those that it beats."""
+    found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    names = list(dict.fromkeys(name for one in records for name in one.details["baselines"]))
+    for title in ("score", "value", "±", *names, "beats", "better", "what it says"):
+        found.add_column(title, justify="right" if title in ("value", "±", *names) else "left", overflow="fold")
+    for one in records:
+        others = one.details["baselines"]
+        cells = [number(others.get(name)) for name in names]
+        error, direction = number(one.standard_error), DIRECTIONS[one.higher_is_better]
+        found.add_row(one.name, number(one.value), error, *cells, beaten(one), direction, meanings[one.measure])
+    return found
+
+
+def beaten(one: Record) -> str:
+    """The baselines that a value is better than."""
+    others = one.details["baselines"]
+    names = [name for name, other in others.items() if (one.value - other) * (1 if one.higher_is_better else -1) > 0]
+    if len(names) == len(others) > 1:
+        return "both" if len(names) == 2 else "all"
+    return ", ".join(names) or ("none" if others else "–")
+
+
+def origin(one: Record) -> str:
+    """Where the samples come from."""
     of = f" (checkpoint {one.checkpoint}, weights {one.weights}, seed {one.seed})" if one.checkpoint else ""
+    return f"samples: {one.target}{of}"
+
+
+def heading(one: Record) -> str:
+    """What they were compared with, in the eyes of which network."""
     eyes = f", in the eyes of {one.extractor}" if one.extractor else ""
-    return f"samples: {one.target}{of}\nreal:    {one.reference}, {one.split} split{eyes}"
+    return f"real:    {one.reference}, {one.split} split{eyes}"
 
 
 def table(records: Sequence[Record], meanings: dict[str, str]) -> Table:
@@ -60,8 +106,14 @@ def number(value: float | None) -> str:
 
 def remarks(records: Sequence[Record]) -> list[str]:
     """The floor, the classes, and what to beware of."""
-    methods = dict.fromkeys(one.floor_method for one in records)
-    lines = [f"floor: the same measure real against real ({', '.join(methods)}); N: fakes / real samples"]
+    methods = dict.fromkeys(one.floor_method for one in records if not is_beside_truth(one))
+    lines = []
+    if methods:
+        lines.append(f"floor: the same measure real against real ({', '.join(methods)}); N: fakes / real samples")
+    if len(methods) < len(dict.fromkeys(one.floor_method for one in records)):
+        lines.append(
+            "beats: baselines, which need no model, that score worse; a perfect result has errors of 0 and an SSIM of 1"
+        )
     for one in records:
         if histogram := one.details.get("histogram"):
             lines.append("classes: " + ", ".join(f"{index} {share:.1%}" for index, share in enumerate(histogram)))
@@ -83,11 +135,17 @@ def overview(groups: dict[str, list[Record]]) -> Table:
     for one in next(iter(groups.values())):
         name = Path(one.target).name + (f"\n{one.checkpoint}" if one.checkpoint else "")
         found.add_column(name, justify="right", overflow="fold")
-    found.add_column("floor", justify="right")
+    found.add_column("floor or baselines", justify="right", overflow="fold")
     for name, records in groups.items():
         cells = [f"{value(one)}{place(one, records)}" for one in records]
-        found.add_row(name, DIRECTIONS[records[0].higher_is_better], *cells, number(records[0].floor))
+        found.add_row(name, DIRECTIONS[records[0].higher_is_better], *cells, aim(records[0]))
     return found
+
+
+def aim(one: Record) -> str:
+    """The floor, or the baselines."""
+    others = one.details.get("baselines", {})
+    return ", ".join(f"{name} {number(other)}" for name, other in others.items()) or number(one.floor)
 
 
 def value(one: Record) -> str:
