@@ -136,8 +136,7 @@ def load(path: Path, game: Game, *, is_checked: bool = False) -> Clock:
     """
     meta = peek(path) if is_checked else read_meta(path)
     load_players(path, game, is_checked=True)
-    for name, module in game.extras.items():
-        restore(module, tensors_under(path / "extras.safetensors", f"{name}."), f"{name} of {path}")
+    load_extras(path, game)
     for name, player in game.players.items():
         saved = meta["players"][name]
         state: dict[int, dict[str, Any]] = {}
@@ -161,7 +160,7 @@ def laid_out(value: Any, parameter: Tensor) -> Any:
 
 
 def load_players(path: Path, game: Game, *, is_checked: bool = False) -> None:
-    """Weights and averages only: for generating and fine-tuning. Arguments as for `load`."""
+    """Weights and averages only, as for fine-tuning. Arguments as for `load`."""
     if not is_checked:
         read_meta(path)
     for name, player in game.players.items():
@@ -169,6 +168,12 @@ def load_players(path: Path, game: Game, *, is_checked: bool = False) -> None:
             if part[0] == "network" or player.averaged is not player.network:
                 found = tensors_under(path / "players.safetensors", f"{name}.{part[0]}.")
                 restore(part[1], found, f"{name} ({part[0]}) of {path}")
+
+
+def load_extras(path: Path, game: Game) -> None:
+    """What is saved but not trained, of a checkpoint that was found whole."""
+    for name, module in game.extras.items():
+        restore(module, tensors_under(path / "extras.safetensors", f"{name}."), f"{name} of {path}")
 
 
 def restore(module: torch.nn.Module, tensors: Tensors, what: str) -> None:

@@ -145,7 +145,7 @@ class Run:
         return path
 
     def game(self, *, path: Path | None = None, device: str = "cpu") -> Game:
-        """The game with the weights of a checkpoint, the newest whole one by default."""
+        """The game with the weights and extras of a checkpoint, the newest whole one by default."""
         from organza.inputs import fed
 
         chosen = path or checkpoint.newest(self.checkpoints)
@@ -155,6 +155,7 @@ class Run:
             )
         game = self.recipe.build(self.spec)
         checkpoint.load_players(chosen, game, is_checked=path is None)
+        checkpoint.load_extras(chosen, game)
         return fed(game.to(device), self)
 
     def generate(
