@@ -23,7 +23,8 @@ install_import_hook(
 )
 
 from organza.data.spec import ImageSpec  # noqa: E402
-from organza.game import Batch, Clock, Game, Loss, Player, Turn, from_latents  # noqa: E402
+from organza.game import Batch, Clock, Game, Loss, Player, Turn  # noqa: E402
+from organza.inference import from_latents  # noqa: E402
 from organza.losses import cross_entropy_critic, nonsaturating_generator  # noqa: E402
 from organza.penalties import r1  # noqa: E402
 

@@ -17,8 +17,9 @@ from organza.checkpoint import best, is_whole, listed, load, load_players, newes
 from organza.data.memory import MemorySource
 from organza.data.spec import ImageSpec
 from organza.errors import CheckpointError, StorageError
-from organza.game import Batch, Clock, Game, Player, Report, Request, Stop, labels
+from organza.game import Batch, Clock, Game, Player, Report, Request, Stop
 from organza.hooks.checkpoints import Checkpoints
+from organza.inference import labels
 from organza.trainer import Budget, Data, train
 
 Build = Callable[..., Game]

@@ -26,8 +26,9 @@ from organza.data import open_source
 from organza.errors import DataError, MeasureError, OrganzaError, UsageError
 from organza.features import cached, look
 from organza.floors import floors
-from organza.game import Game, labels, latents
+from organza.game import Game
 from organza.hooks.evaluation import is_stale
+from organza.inference import labels, latents
 from organza.metrics.extractors import load_extractor
 from organza.metrics.measures import IMAGES, Sample, points, title_of
 from organza.metrics.record import Record

@@ -10,22 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from organza.game import (
-    Clock,
-    Game,
-    Loss,
-    Player,
-    Report,
-    Request,
-    Stop,
-    Turn,
-    at_once,
-    evaluating,
-    every,
-    from_latents,
-    labels,
-    latents,
-)
+from organza.game import Clock, Game, Loss, Player, Report, Request, Stop, Turn, every
+from organza.inference import at_once, evaluating, from_latents, labels, latents
 
 
 def player(network: nn.Module | None = None, **options: object) -> Player:

@@ -18,6 +18,7 @@ PUBLIC = "train resume finetune evaluate open Run RunSettings DataOptions Recipe
 VOCABULARY = "Game Player Turn Loss Batch Clock Request Report Stop"
 RECIPES_MAY = {
     "game",
+    "inference",
     "nets",
     "losses",
     "penalties",

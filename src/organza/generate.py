@@ -14,7 +14,8 @@ from organza import __version__, pictures
 from organza.data.source import encode
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import StorageError, UsageError
-from organza.game import Request, latents
+from organza.game import Request
+from organza.inference import latents
 from organza.run import Run
 
 

@@ -13,7 +13,8 @@ from organza.data.registry import open_source
 from organza.data.source import Source, decode
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import OrganzaError
-from organza.game import Batch, Game, Request, feed
+from organza.game import Batch, Game, Request
+from organza.inference import feed
 from organza.run import Run
 
 

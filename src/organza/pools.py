@@ -13,8 +13,9 @@ import torch
 
 from organza.data.source import Source
 from organza.data.spec import ImageSpec, Spec
-from organza.game import Game, Request, at_once
+from organza.game import Game, Request
 from organza.generate import Generated, stored
+from organza.inference import at_once
 
 
 @final

@@ -23,7 +23,8 @@ from organza import checkpoint
 from organza.data.options import MADE
 from organza.data.spec import ImageSpec, VectorSpec
 from organza.errors import DataError
-from organza.game import Clock, Game, Request, feed
+from organza.game import Clock, Game, Request
+from organza.inference import feed
 from organza.recipe import Recipe, find
 from organza.recipes import RECIPES
 from organza.session import train

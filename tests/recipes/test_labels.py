@@ -12,7 +12,8 @@ import torch
 
 import organza
 from organza.errors import DataError, UsageError
-from organza.game import Clock, Game, Loss, Request, latents
+from organza.game import Clock, Game, Loss, Request
+from organza.inference import latents
 from organza.nets.heads import Codes
 from organza.recipe import find
 from organza.report.film import size_of

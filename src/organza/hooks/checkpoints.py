@@ -11,7 +11,8 @@ import torch
 
 from organza import checkpoint, distributed
 from organza.data.source import Source, as_rows, decode
-from organza.game import Report, Request, at_once
+from organza.game import Report, Request
+from organza.inference import at_once
 from organza.metrics.sliced import sliced_wasserstein
 
 JUDGED = 500

@@ -23,7 +23,7 @@ from torch.nn.functional import avg_pool2d, mse_loss
 from torch.optim import Adam
 
 from organza.errors import UsageError
-from organza.game import at_once
+from organza.inference import at_once
 from organza.latent.space import Space, WSpace
 
 NOISE = 0.05

@@ -20,8 +20,9 @@ from torch.nn.utils.parametrize import is_parametrized
 from organza.data.source import encode
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
-from organza.game import Game, Request, at_once, evaluating, labels, latents
+from organza.game import Game, Request
 from organza.generate import latent_size
+from organza.inference import at_once, evaluating, labels, latents
 from organza.run import Run
 
 Kind = Literal["auto", "z", "w"]

@@ -22,7 +22,8 @@ from torch.optim import Adam
 from organza.augment import Augment, Augmentation
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
-from organza.game import Batch, Clock, Game, Generate, Loss, Player, Request, Turn, at_once, from_latents, latents
+from organza.game import Batch, Clock, Game, Generate, Loss, Player, Request, Turn
+from organza.inference import at_once, from_latents, latents
 from organza.losses import hinge_critic, wasserstein_generator
 from organza.nets.hierarchical import HierarchicalGenerator
 from organza.nets.layers import Init

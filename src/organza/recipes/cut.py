@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import DataError, UsageError
-from organza.game import Batch, Clock, Game, Loss, Shared, Turn, at_once, from_sources
+from organza.game import Batch, Clock, Game, Loss, Shared, Turn
+from organza.inference import at_once, from_sources
 from organza.losses import OBJECTIVES
 from organza.nets.contrast import PatchSampler, patch_nce
 from organza.nets.layers import Init, initialise

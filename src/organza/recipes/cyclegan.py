@@ -19,7 +19,8 @@ from torch.nn.functional import l1_loss
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
-from organza.game import Batch, Clock, Game, Generate, Loss, Player, Shared, Turn, at_once, from_sources
+from organza.game import Batch, Clock, Game, Generate, Loss, Player, Shared, Turn
+from organza.inference import at_once, from_sources
 from organza.losses import OBJECTIVES
 from organza.nets.history import History
 from organza.nets.layers import Init, initialise

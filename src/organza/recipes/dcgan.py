@@ -23,7 +23,8 @@ from torch.optim import Adam
 from organza.augment import Augment, Augmentation
 from organza.data.spec import Spec
 from organza.errors import UsageError
-from organza.game import Batch, Clock, Game, Loss, Player, Shared, Turn, at_once, from_latents
+from organza.game import Batch, Clock, Game, Loss, Player, Shared, Turn
+from organza.inference import at_once, from_latents
 from organza.losses import OBJECTIVES
 from organza.nets.layers import Init, Norm
 from organza.nets.pair import plain_pair

@@ -20,7 +20,8 @@ from torch.nn.functional import adaptive_max_pool2d
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import DataError, UsageError
-from organza.game import Batch, Clock, Game, Loss, Turn, at_once, from_sources
+from organza.game import Batch, Clock, Game, Loss, Turn
+from organza.inference import at_once, from_sources
 from organza.losses import OBJECTIVES
 from organza.nets.inpainting import FourierInpainter, GatedInpainter
 from organza.nets.layers import Init, initialise

@@ -20,7 +20,8 @@ from torch.nn.functional import l1_loss, one_hot
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
-from organza.game import Batch, Clock, Game, Loss, Turn, at_once, from_sources
+from organza.game import Batch, Clock, Game, Loss, Turn
+from organza.inference import at_once, from_sources
 from organza.losses import OBJECTIVES
 from organza.nets.layers import Init, initialise
 from organza.nets.patch_critic import MultiScaleCritic, feature_distance

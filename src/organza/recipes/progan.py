@@ -25,7 +25,8 @@ from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
-from organza.game import Batch, Clock, Game, Loss, Player, Schedule, Turn, at_once, from_latents
+from organza.game import Batch, Clock, Game, Loss, Player, Schedule, Turn
+from organza.inference import at_once, from_latents
 from organza.losses import OBJECTIVES
 from organza.nets.growing import GrowingCritic, GrowingGenerator, shown, sizes
 from organza.penalties import interpolated_gradient, r1

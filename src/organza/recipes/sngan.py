@@ -22,7 +22,8 @@ from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
-from organza.game import Batch, Clock, Game, Loss, Player, Turn, at_once, from_latents
+from organza.game import Batch, Clock, Game, Loss, Player, Turn
+from organza.inference import at_once, from_latents
 from organza.losses import OBJECTIVES
 from organza.nets.layers import Init, initialise
 from organza.nets.pair import plain_pair

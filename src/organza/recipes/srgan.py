@@ -24,7 +24,8 @@ from torch.nn.functional import l1_loss
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import DataError, UsageError
-from organza.game import Batch, Clock, Game, Generate, Loss, Player, Request, Turn, at_once, from_sources
+from organza.game import Batch, Clock, Game, Generate, Loss, Player, Request, Turn
+from organza.inference import at_once, from_sources
 from organza.losses import OBJECTIVES
 from organza.nets.layers import Init, initialise
 from organza.nets.residual import MapNorm

@@ -24,7 +24,8 @@ from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
-from organza.game import Batch, Clock, Game, Loss, Player, Turn, at_once, from_latents
+from organza.game import Batch, Clock, Game, Loss, Player, Turn
+from organza.inference import at_once, from_latents
 from organza.losses import OBJECTIVES
 from organza.nets.style import MovingAverage, Style, StyleCritic, StyleGenerator, synthesised
 from organza.noise import seeded_noise

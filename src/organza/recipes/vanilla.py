@@ -19,7 +19,8 @@ from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import DataError, UsageError
-from organza.game import Batch, Clock, Game, Loss, Player, Shared, Turn, at_once, from_latents
+from organza.game import Batch, Clock, Game, Loss, Player, Shared, Turn
+from organza.inference import at_once, from_latents
 from organza.losses import OBJECTIVES
 from organza.nets.layers import ACTIVATIONS, Activation, Init, Norm, initialise
 from organza.nets.mlp import Reshape, mlp

@@ -20,7 +20,8 @@ from torch.optim import Adam
 
 from organza.data.spec import Spec
 from organza.errors import UsageError
-from organza.game import Batch, Clock, Game, Loss, Player, Turn, at_once, from_latents
+from organza.game import Batch, Clock, Game, Loss, Player, Turn
+from organza.inference import at_once, from_latents
 from organza.losses import wasserstein_critic, wasserstein_generator
 from organza.nets.layers import Init, Norm
 from organza.nets.pair import plain_pair
