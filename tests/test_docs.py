@@ -33,6 +33,15 @@ def test_the_python_of_the_scores_runs(capsys: pytest.CaptureFixture[str]) -> No
     assert 0 < float(value) < 4
 
 
+def test_the_python_of_the_page_on_images_from_images_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, object] = {}
+    exec(compile(snippet("docs/image-to-image.md"), "docs/image-to-image.md", "exec"), found)
+    large = found["large"]
+    assert isinstance(large, np.ndarray)
+    assert large.shape == (80, 124, 1)
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_family_has_its_place_in_the_docs(name: str) -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / "docs/recipes.md").read_text(), re.MULTILINE)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import organza
 from organza import pictures
 from organza.data.memory import MemorySource
 from organza.data.source import decode
@@ -450,3 +451,12 @@ def test_numbers_and_times_are_written_for_people():
     assert [duration(v) for v in (None, 96.2, 725, 12_000)] == ["–", "96 s", "12 min 5 s", "3 h 20 min"]
     assert [number(v) for v in ("nan", None, True, float("inf"), 10**400, 3)] == [None, None, None, None, None, 3.0]
     assert ending([{"samples": 10, "x": 1.0}, {"samples": 90, "x": 3.0}, {"samples": 100, "x": 5.0}], "x") == 4.0
+
+
+def test_a_run_from_images_is_told_how_to_be_applied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = organza.train("pix2pix:tiny", data="edges-to-digits", samples=32, run=tmp_path / "run")
+    assert "organza apply" in capsys.readouterr().out
+    page = (run.folder / "report.html").read_text()
+    assert "Apply it to images" in page
+    assert "walk.gif" not in page
+    assert "from the same latents" not in page

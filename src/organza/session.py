@@ -333,4 +333,7 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
     except OSError as error:
         raise StorageError(f"cannot write the report into {run.folder}: {error}. The run itself is complete") from error
     say(f"report:   {path}")
-    say(f"generate: organza generate {run.quoted} --count 64 --out samples.png")
+    if source.spec.has_source:
+        say(f"apply:    organza apply {run.quoted} IN OUT")
+    else:
+        say(f"generate: organza generate {run.quoted} --count 64 --out samples.png")

@@ -78,6 +78,8 @@ def film_section(film: Film, real: str | None, spec: Spec) -> str:
         else missing("real.png is missing, so there is nothing to compare with.")
     )
     note = "from the same latents throughout" if is_image else "purple, over real points in pale green"
+    if spec.has_source:
+        note = "beside the unseen images that they are made from, and the truth where it is known"
     told = "real.png, in the same layout" if is_image else "the data alone, on the same axes"
     return (
         f'<p class="lede">{lede_of(film, is_image=is_image)}</p><div class="screens">'
@@ -170,7 +172,15 @@ def commands(folder: str, spec: Spec) -> str:
             f"organza finetune {folder} --data ./my-images",
         ),
     ]
-    if not isinstance(spec, ImageSpec):
+    if spec.has_source:
+        entries[:2] = [
+            (
+                "Apply it to images",
+                "A file, a folder or a film; images keep their sizes, or grow by the factor that was learned.",
+                f"organza apply {folder} ./my-images ./out",
+            )
+        ]
+    elif not isinstance(spec, ImageSpec):
         del entries[1]
     return "".join(
         f'<div class="command"><h3>{title}</h3><p>{told}</p><div class="code"><code>{words(line)}</code>'
