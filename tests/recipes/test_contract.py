@@ -85,6 +85,7 @@ PHASES = (0.0, 0.25, 0.5, 0.9)
 MOMENTS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "in a fade": {"fade": 1.0},
+    "in pretraining": {"pretrain": 0.8},
     "between penalties": {"penalty_every": 4},
     "between path lengths": {"path_every": 4},
     "in a changing augmentation": {"augment": ("flip", "cutout")},
@@ -282,6 +283,8 @@ def assert_is_on_the_way(moment: str, recipe: Any, game: Game, clock: Clock) -> 
     """Whether the run was stopped where the name of the moment says."""
     if moment == "in a fade":
         assert 0 < float(game.players["generator"].network.get_buffer("level")) % 1 < 1
+    if moment == "in pretraining":
+        assert 0 < clock.progress < recipe.pretrain
     if moment.startswith("between"):
         assert clock.step % 4
     if moment == "in an adapting augmentation":
