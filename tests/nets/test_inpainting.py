@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from organza.nets.inpainting import FourierInpainter, FourierUnit, GatedConv2d, GatedInpainter
+from organza.nets.inpainting import FourierInpainter, FourierUnit, GatedConv2d, GatedInpainter, begun, smooth_fill
 from organza.nets.residual import MapNorm
 
 SIZES = [(8, 8), (28, 28), (37, 51), (97, 131), (9, 40)]
-NETS: dict[str, Callable[[int], nn.Module]] = {
-    "gated": lambda channels: GatedInpainter(channels, width=2),
-    "fourier": lambda channels: FourierInpainter(channels, width=4, blocks=1, norm="instance"),
+NETS: dict[str, Callable[..., GatedInpainter | FourierInpainter]] = {
+    "gated": lambda channels, **more: GatedInpainter(channels, width=2, **more),
+    "fourier": lambda channels, **more: FourierInpainter(channels, width=4, blocks=1, norm="instance", **more),
 }
 nets = pytest.mark.parametrize("name", NETS)
 
@@ -120,3 +120,35 @@ def test_under_bf16_images_are_float32(name: str) -> None:
         y = net(x, mask)[-1]
     assert y.dtype == torch.float32
     torch.testing.assert_close(y, net(x, mask)[-1], atol=0.1, rtol=0.1)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (13, 22), (1, 5), (97, 131)], ids=str)
+def test_a_smooth_filling_keeps_what_is_known_and_a_constant_image(size: tuple[int, int]) -> None:
+    x, known = torch.randn(3, 2, *size), (torch.rand(3, 1, *size) < 0.5).float()
+    known[..., 0, 0] = 1
+    filled = smooth_fill(x * known, known)
+    torch.testing.assert_close(filled * known, x * known)
+    assert float(filled.abs().max()) <= float((x * known).abs().max()) + 1e-6  # means lie between
+    torch.testing.assert_close(smooth_fill(0.3 * known, known), torch.full((3, 1, *size), 0.3))
+    assert float(smooth_fill(0 * x, 0 * known).abs().max()) == 0  # nothing is known at all
+
+
+def test_a_smooth_filling_goes_from_one_side_of_a_hole_to_the_other() -> None:
+    ramp = torch.linspace(-1, 1, 64).expand(1, 1, 64, 64)
+    known = torch.ones(1, 1, 64, 64)
+    known[..., 16:48, 24:40] = 0
+    filled = smooth_fill(ramp * known, known)
+    assert float((filled - ramp).abs().max()) < 0.25
+    assert bool((filled[0, 0, 32, 26:38].diff() >= -1e-6).all())
+
+
+@nets
+def test_a_network_whose_end_is_0_fills_smoothly_or_not_at_all(name: str) -> None:
+    x, mask = torch.randn(1, 2, 16, 20), holes(1, 16, 20)
+    for base in ("none", "smooth"):
+        net = NETS[name](2, base=base)
+        for parameter in (one for end in net.ends for one in end.parameters()):
+            nn.init.zeros_(parameter)
+        wanted = begun(x, mask, base)  # type: ignore[arg-type]
+        assert all(torch.equal(attempt, wanted) for attempt in net.eval()(x, mask))
+    assert float((wanted * mask).abs().sum()) > 0

@@ -6,29 +6,49 @@ a range: where most of an image is black, a tanh saturates and learns no more.
 
 Sources: Yu et al. 2019, DeepFill v2 (arXiv:1806.03589), section 3; Suvorov et al. 2022, LaMa (arXiv:2109.07161),
 section 2; Chi, Jiang, Mu 2020, fast Fourier convolution (NeurIPS 33). Differs: DeepFill without contextual attention,
-its gates doubled; nothing limits the result; sides that do not divide are rounded up and cut. Fourier transforms are
-computed in float32.
+its gates doubled; nothing limits the result, and it is added to what it begins with; sides that do not divide are
+rounded up and cut. Fourier transforms are computed in float32.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import final
+from typing import Literal, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import elu, interpolate, pad
+from torch.nn.functional import avg_pool2d, elu, interpolate, pad
 
 from organza.nets.layers import Float32, initialise, normed
 from organza.nets.residual import MapNorm, evened, ladder
 
+Base = Literal["none", "smooth"]
+"""What attempts are added to: nothing, or a smooth filling from what is known around the holes."""
 DILATIONS = (2, 4, 8, 16)
 """Of the middle layers of a gated network: each sees twice as far as the one before."""
 
 
-def holed(image: Tensor, mask: Tensor) -> Tensor:
-    """Images (N, C, H, W) with 0 in the holes, and the mask (N, 1, H, W) as one more channel."""
-    return torch.cat([image * (1 - mask), mask], dim=1)
+def begun(image: Tensor, mask: Tensor, base: Base) -> Tensor:
+    """What an attempt is added to, (N, C, H, W): 0 or a smooth image in the holes, and what is known beside them."""
+    known = image * (1 - mask)
+    return known if base == "none" else known + smooth_fill(known, 1 - mask) * mask
+
+
+def smooth_fill(image: Tensor, known: Tensor) -> Tensor:
+    """Images (N, C, H, W), with 0 where `known` (N, 1, H, W) is 0, everywhere: means of what is known around.
+
+    Halved until nothing is missing, then doubled bilinearly, at each size what is missing from the one below. Where
+    nothing is known at all it is 0.
+
+    Source: Gortler, Grzeszczuk, Szeliski, Cohen 1996, "The lumigraph", section 3.4 (pull and push).
+    """
+    if max(image.shape[2:]) == 1:
+        return image
+    # Means over those of 2 x 2 pixels that are known; at an odd end over fewer.
+    total, share = (avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in (image, known))
+    is_known = (share > 0).to(share.dtype)
+    small = smooth_fill(total / share.clamp_min(1e-6), is_known)
+    return image + interpolate(small, size=image.shape[2:], mode="bilinear") * (1 - known)
 
 
 @final
@@ -89,18 +109,26 @@ class GatedInpainter(nn.Module):
     Args:
         channels: Of the images.
         width: Channels of the largest map; 48 in the paper.
+        base: What the coarse attempt is added to; the paper has none.
     """
 
-    def __init__(self, channels: int, *, width: int = 12) -> None:
+    def __init__(self, channels: int, *, width: int = 12, base: Base = "smooth") -> None:
         super().__init__()
+        self.base: Base = base
         self.coarse, self.fine = (gated(channels + 1, channels, width=width) for _ in range(2))
+
+    @property
+    def ends(self) -> list[nn.Module]:
+        """The convolutions that make attempts."""
+        return [self.coarse[-1], self.fine[-1]]
 
     def forward(self, image: Tensor, mask: Tensor) -> list[Tensor]:
         """The coarse attempt and the fine one."""
         height, width = image.shape[2:]
-        coarse = self.coarse(holed(image, mask))[..., :height, :width]
+        start = begun(image, mask, self.base)
+        coarse = start + self.coarse(torch.cat([start, mask], dim=1))[..., :height, :width]
         filled = image * (1 - mask) + coarse * mask
-        fine = self.fine(torch.cat([filled, mask], dim=1))[..., :height, :width]
+        fine = filled + self.fine(torch.cat([filled, mask], dim=1))[..., :height, :width]
         return [coarse, fine]
 
 
@@ -195,6 +223,7 @@ class FourierInpainter(nn.Module):
         blocks: Residual blocks; 9 in the paper, 18 in its big network.
         share: Of the channels that are global; 0.75 in the paper.
         norm: Norm of all layers but the last.
+        base: What the attempt is added to; the paper has none.
     """
 
     def __init__(
@@ -206,8 +235,10 @@ class FourierInpainter(nn.Module):
         blocks: int = 4,
         share: float = 0.75,
         norm: MapNorm = "batch",
+        base: Base = "smooth",
     ) -> None:
         super().__init__()
+        self.base: Base = base
         sizes = ladder(width, downs + 1, widest=2**downs)
         local = min(max(round((1 - share) * sizes[-1]), 1), sizes[-1] - 1)
 
@@ -229,11 +260,17 @@ class FourierInpainter(nn.Module):
         )
         self.last = Float32(nn.Conv2d(width, channels, 7))
 
+    @property
+    def ends(self) -> list[nn.Module]:
+        """The convolution that makes the attempt."""
+        return [self.last]
+
     def forward(self, image: Tensor, mask: Tensor) -> list[Tensor]:
         """The one attempt."""
         height, width = image.shape[2:]
-        x = self.first(pad(holed(image, mask), (3, 3, 3, 3), mode="reflect"))
+        start = begun(image, mask, self.base)
+        x = self.first(pad(torch.cat([start, mask], dim=1), (3, 3, 3, 3), mode="reflect"))
         for down in self.downs:
             x = down(evened(x))
         x = self.ups(self.blocks(x))[..., :height, :width]
-        return [self.last(pad(x, (3, 3, 3, 3), mode="reflect"))]
+        return [start + self.last(pad(x, (3, 3, 3, 3), mode="reflect"))]

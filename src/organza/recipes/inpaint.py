@@ -23,7 +23,7 @@ from organza.errors import DataError, UsageError
 from organza.game import Batch, Clock, Game, Loss, Turn
 from organza.inference import at_once, from_sources
 from organza.losses import OBJECTIVES
-from organza.nets.inpainting import FourierInpainter, GatedInpainter
+from organza.nets.inpainting import Base, FourierInpainter, GatedInpainter
 from organza.nets.layers import Init, initialise
 from organza.nets.patch_critic import PatchCritic, feature_distance
 from organza.nets.residual import MapNorm
@@ -54,9 +54,11 @@ class Inpaint(Restoration):
     """Of its channels that go through Fourier transforms."""
     generator_norm: MapNorm = "batch"
     """Norm of its layers."""
+    base: Base = "smooth"
+    """What the generator's output is added to: a smooth filling from around the holes, or nothing."""
     critic_layers: int = 3
     """Halvings of the critic, at most: 1, 2, 3 judge patches of 16, 34, 70 pixels."""
-    critic_width: int = 32
+    critic_width: int = 16
     """Channels of the critic's first layer, doubled at each further one."""
     loss: Literal["hinge", "nonsaturating"] = "hinge"
     """The game that is played with the scores."""
@@ -75,7 +77,7 @@ class Inpaint(Restoration):
     r1: float = 0.0
     """Weight of half the critic's squared gradient at real images."""
     init: Init = "he"
-    """How weights are drawn at the start."""
+    """How weights are drawn at the start; the convolutions that make attempts begin at 0."""
     generator_lr: float = 1e-3
     """Adam step size of the generator at the start."""
     critic_lr: float = 1e-3
@@ -168,11 +170,14 @@ class Inpaint(Restoration):
     def networks(self, data: ImageSpec) -> tuple[nn.Module, PatchCritic]:
         """Generator and critic."""
         if self.generator == "gated":
-            g = GatedInpainter(data.channels, width=self.width)
+            g = GatedInpainter(data.channels, width=self.width, base=self.base)
         else:
             extent = {"width": self.width, "downs": self.downs, "blocks": self.blocks}
-            g = FourierInpainter(data.channels, share=self.share, norm=self.generator_norm, **extent)
+            kind = {"share": self.share, "norm": self.generator_norm, "base": self.base}
+            g = FourierInpainter(data.channels, **extent, **kind)
             initialise(g, self.init)
+        for parameter in (one for end in g.ends for one in end.parameters()):
+            nn.init.zeros_(parameter)  # else the first attempts are far out of range, and the first steps further
         extent = {"layers": self.critic_layers, "width": self.critic_width}
         c = initialise(PatchCritic(data, source_channels=1, norm="none", **extent), self.init)
         spectrally_normed(c)
@@ -194,12 +199,12 @@ def within(distance: Tensor, mask: Tensor) -> Tensor:
 
 PRESETS = {
     "deepfill": Inpaint(
-        width=48, critic_layers=5, critic_width=64, adversarial=1.0, l1_known=1.0, perceptual="none", flip=True,
-        generator_lr=1e-4, critic_lr=1e-4, halflife=0.0, final_rate=1.0, length=100,
+        width=48, base="none", critic_layers=5, critic_width=64, adversarial=1.0, l1_known=1.0, perceptual="none",
+        flip=True, generator_lr=1e-4, critic_lr=1e-4, halflife=0.0, final_rate=1.0, length=100,
     ),
     "lama": Inpaint(
-        batch=10, generator="fourier", width=64, downs=3, blocks=9, critic_layers=4, critic_width=64, flip=True,
-        loss="nonsaturating", spare_known=True, adversarial=10.0, feature_matching=100.0, l1_holes=0.0, l1_known=10.0,
+        batch=10, generator="fourier", base="none", width=64, downs=3, blocks=9, critic_layers=4, critic_width=64,
+        flip=True, loss="nonsaturating", spare_known=True, adversarial=10.0, feature_matching=100.0, l1_holes=0.0, l1_known=10.0,
         perceptual_weight=30.0, r1=0.001, generator_lr=1e-3, critic_lr=1e-4, final_rate=1.0, betas=(0.9, 0.999),
         length=40,
     ),
