@@ -50,7 +50,7 @@ LEARNING: list[tuple[str, dict[str, object], int, float]] = [
     ("dcgan", {"width": 8}, 40_000, 0.35),
     ("fastgan", {"width": 1, "critic_width": 8}, 10_000, 0.65),
     ("infogan", {"width": 8, "hidden": 32}, 10_000, 0.35),
-    ("inpaint", {"width": 8, "perceptual": "digits"}, 5_000, 0.5),
+    ("inpaint", {"width": 8, "perceptual": "digits"}, 5_000, 0.8),  # it begins with a smooth filling
     ("lsgan", {"width": 8}, 10_000, 0.9),
     ("pix2pix", {"width": 8}, 10_000, 0.3),
     ("progan", {"width": 8, "widest": 32}, 10_000, 0.88),
