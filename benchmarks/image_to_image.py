@@ -26,16 +26,16 @@ from typing import Any
 import numpy as np
 import torch
 from families import BY_PROCESSOR, ORGANZA
-from organza.baselines import as_seen, makers
-from organza.truth import WORDS, Truth
 from torch import nn
 
 import organza
+from organza.baselines import as_seen, makers
 from organza.data import encode, open_source
 from organza.doctor.visit import ILL
 from organza.game import Request
 from organza.metrics.perceptual import PerceptualDistance
 from organza.perceptual.network import PerceptualNetwork, Trunk
+from organza.truth import WORDS, Truth
 
 COUNT = 500
 """Held-out pairs, at most."""
@@ -112,7 +112,7 @@ def judge(run: organza.Run, task: Task, *, seed: int) -> Iterator[str]:
     seen, cache = open_source(where, training), training.cache_folder
     for title, changes in task.judged.items():
         held_out = open_source(where, replace(training, split="test", **changes))
-        truth = Truth(held_out, seen, count=COUNT, cache=cache, reverses=False, device="cpu", offline=True)
+        truth = Truth(held_out, seen, count=COUNT, cache=cache, fills=run.game().fills, device="cpu", offline=True)
         found: dict[str, Maker] = {
             f"strength {strength:g}" if len(task.strengths) > 1 else "": of_model(run, strength, truth)
             for strength in task.strengths

@@ -262,3 +262,35 @@ def test_every_strength_lies_between_both_models(tmp_path: Path) -> None:
     files = [str(tmp_path / name) for name in ("in.png", "out.png")]
     assert main(["apply", str(run.folder), *files, "--strength", "0.3"]) == 0
     assert form(tmp_path / "out.png")[0] == (36, 28)
+
+
+def test_a_mask_drawn_on_nothing_is_light_where_it_was_drawn(filler: organza.Run, tmp_path: Path) -> None:
+    pixels, hole = holed(tmp_path)
+    drawn = np.full((*hole.shape, 4), 255, np.uint8)
+    drawn[..., 3] = np.where(hole, 255, 0)  # white strokes on a transparent ground, as editors write them
+    Image.fromarray(drawn).save(tmp_path / "masks" / "in.png")
+    files = [str(tmp_path / name) for name in ("in.png", "out.png")]
+    assert main(["apply", str(filler.folder), *files, "--mask", str(tmp_path / "masks" / "in.png")]) == 0
+    with Image.open(tmp_path / "out.png") as image:
+        assert (np.asarray(image)[~hole] == pixels[~hole]).all()
+
+
+def test_a_folder_of_images_and_masks_is_done_as_far_as_it_can_be(
+    filler: organza.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = tmp_path / "both"
+    both.mkdir()
+    for name in ("a", "b", "c"):
+        Image.new("L", (16, 16), 90).save(both / f"{name}.png")
+    for name in ("a", "c"):
+        Image.new("L", (16, 16), 255).save(both / f"{name}_mask.png")
+    out = tmp_path / "out"
+    assert main(["apply", str(filler.folder), str(both), str(out), "--mask", str(both)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "c.png"]
+    assert "b.png: left out" in capsys.readouterr().out
+
+
+def test_transparency_is_no_hole_to_a_model_that_translates(tmp_path: Path) -> None:
+    game = Game(players={}, turns=[], generate=lambda request: {"image": request.sources[:, :3]})  # type: ignore[index]
+    model = Applier(game=game, given=ImageSpec(channels=4), made=ImageSpec(channels=3))
+    assert (model(np.full((9, 8, 3), 70, np.uint8)) == 70).all()

@@ -114,18 +114,20 @@ def test_equal_images_are_at_no_distance_and_the_order_does_not_matter(network: 
     assert torch.equal(network.feature_loss(a, b, weights), network.feature_loss(b, a, weights))
 
 
-def test_layers_come_in_the_order_of_depth_and_nothing_beyond_them_is_computed() -> None:
+def test_layers_come_in_the_order_asked_for_and_nothing_beyond_them_is_computed() -> None:
     trunk = tiny()
     network = PerceptualNetwork(trunk, ["middle", "first"])
-    assert network.layers == ("first", "middle")
+    assert network.layers == ("middle", "first")
     x = images(2, 3, 16, 20)
     first = trunk.stages["first"](x * 0.5 + 0.1)
     middle = trunk.stages["middle"](first.exp().log1p())  # softplus
-    for found, expected in zip(network(x), [first, middle], strict=True):
+    for found, expected in zip(network(x), [middle, first], strict=True):
         torch.testing.assert_close(found, expected)
     assert stride(network._stages) == 2
     with pytest.raises(UsageError, match=r"tiny has no layer 'midle'\. Did you mean 'middle'\? It has: first, bend"):
         PerceptualNetwork(trunk, ["midle"])
+    with pytest.raises(UsageError, match="names a layer of tiny twice"):
+        PerceptualNetwork(trunk, ["first", "first"])
 
 
 def test_small_images_are_enlarged_by_a_whole_factor_and_large_ones_are_not() -> None:

@@ -87,3 +87,57 @@ def test_auto_enlarges_where_sources_are_smaller_and_fills_where_they_have_holes
     pairs = ["--pairs", "holes"] if data == "mnist" else []
     assert main(["train", "--data", data, *pairs, "--limit", "64", "--dry-run"]) == 0
     assert ("[recipe: Inpaint]" if pairs else "[recipe: SRGAN]") in capsys.readouterr().out
+
+
+def test_an_option_that_is_given_wins_over_the_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "srgan:real", "--perceptual", "none", "--wear", "0", "--dry-run"]) == 0
+    assert "wear = 0.0" in capsys.readouterr().out
+
+
+def test_pairs_that_are_made_are_no_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path, "srgan:tiny", "--no-labels", "--limit", "600", "--clusters", "2") == 2
+    assert "--clusters makes no classes" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_points_cannot_be_translated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path, "translate", "--data", "ring8", "--samples", "16") == 1
+    assert "ring8 holds points" in capsys.readouterr().err
+
+
+def test_transparency_alone_is_no_hole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = folder(tmp_path / "x", "RGBA"), folder(tmp_path / "y")
+    assert main(["train", "--data", one, "--to", two, "--paired", "yes", "--channels", "auto", "--dry-run"]) == 0
+    assert "[recipe: Pix2Pix]" in capsys.readouterr().out
+
+
+def test_fine_tuning_undoes_the_same_in_other_images(tmp_path: Path) -> None:
+    old = organza.train(
+        "srgan:tiny",
+        data=folder(tmp_path / "in", count=20),
+        samples=16,
+        options=DataOptions(scale=2, wear=0.5),
+        run=tmp_path / "old",
+    )
+    other = folder(tmp_path / "other", count=20)
+    assert main(["finetune", str(old.folder), "--data", other, "--samples", "16", "--run", str(tmp_path / "new")]) == 0
+    new = organza.open(tmp_path / "new").data_options
+    assert (new.pairs, new.scale, new.wear) == ("small", 2, 0.5)
+
+
+def test_a_measure_that_the_model_cannot_have_is_refused_before_there_is_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["srgan:tiny", "--hold-out", "0.2", "--limit", "100", "--evaluate-every", "32"]
+    for measure in ("masked_absolute_error", "cycle"):
+        assert train(tmp_path, *common, "--best-by", measure) == 2
+        assert "cannot be measured here" in capsys.readouterr().err
+        assert not (tmp_path / "run").exists()
+
+
+def test_what_is_ejected_from_a_task_is_told_with_its_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["eject", "colorize"]) == 0
+    assert capsys.readouterr().out.strip().endswith("--pairs gray")

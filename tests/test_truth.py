@@ -75,6 +75,7 @@ def game(there: Model, back: Model | None = None) -> Game:
 
 def truth(held_out: PairSource, cache: Path, *, training: PairSource | None = None, reverses: bool = False) -> Truth:
     given: dict[str, Any] = {"count": 100, "cache": cache, "reverses": reverses, "device": "cpu", "offline": True}
+    given["fills"] = held_out.spec.images["source"].channels == 4 > held_out.spec.images["image"].channels
     return Truth(held_out, training or pairs(noise(3, 16, 16, 1), noise(3, 16, 16, 1), is_paired=False), **given)
 
 

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from organza import __version__
 from organza.data.images import FORMATS, BadImageError, NotAnImageError, pillow_limits, read_pixels, recolour
+from organza.data.masks import is_hole, is_light
+from organza.data.scan import MASK
 from organza.data.source import decode, encode
 from organza.data.spec import ImageSpec
 from organza.errors import DataError, StorageError, UsageError
@@ -56,14 +58,9 @@ class Applier:
     seed: int = 0
     strength: float = 1.0
 
-    @property
-    def fills(self) -> bool:
-        """Whether it fills transparent holes."""
-        return self.given.channels == 4 and self.made.channels < 4
-
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """(H, W, C), uint8 or uint16 of 1, 3 or 4 channels, to what is made of it."""
-        if self.fills and (pixels.shape[2] < 4 or pixels[..., 3].min() * 2 > np.iinfo(pixels.dtype).max):
+        if self.game.fills and not is_hole(recolour(pixels, 4)).any():
             raise DataError(
                 "the image has no holes to fill: give it transparent parts, or show them in white on black with "
                 "--mask FILE"
@@ -205,7 +202,7 @@ class Masks:
         if found.shape[:2] != pixels.shape[:2]:
             (h, w), (H, W) = found.shape[:2], pixels.shape[:2]
             raise DataError(f"the mask {path} has {w}x{h} pixels and {image} {W}x{H}: make it as large as the image")
-        shown = recolour(found, 1)[..., 0] > np.iinfo(found.dtype).max // 2
+        shown = is_light(found)
         holed = recolour(pixels, 4).copy()
         holed[shown != self.inverted] = 0
         return holed
@@ -213,7 +210,7 @@ class Masks:
     def beside(self, image: Path) -> Path:
         """The mask of an image, in the folder of masks."""
         names = {path.stem: path for path in sorted(self.path.iterdir()) if path.suffix.lower() in SUFFIXES}
-        for stem in (image.stem, f"{image.stem}_mask"):
+        for stem in (f"{image.stem}_mask", image.stem):
             if stem in names:
                 return names[stem]
         raise DataError(
@@ -284,12 +281,14 @@ def apply_to_folder(model: Model, source: Path, out: Path, *, masks: Masks | Non
     if out.exists() and not out.is_dir():
         raise UsageError(f"{source} is a folder and {out} is a file: name a folder to write into")
     files = sorted(path for path in source.rglob("*") if path.is_file() and path.suffix.lower() in SUFFIXES)
+    if masks is not None and masks.path.is_dir() and masks.path.resolve() == source.resolve():
+        files = [path for path in files if not MASK.fullmatch(path.stem)]
     done = 0
     for path in files:
         target = (out / path.relative_to(source)).with_suffix(".png")
         try:
             size = apply_to_file(model, path, target, masks=masks, mark=mark)
-        except (BadImageError, NotAnImageError) as error:
+        except (BadImageError, NotAnImageError, DataError) as error:
             yield f"{path}: left out, {error}"
             continue
         done += 1

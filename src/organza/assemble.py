@@ -13,6 +13,7 @@ from organza import checkpoint, devices, distributed
 from organza.auto import Auto
 from organza.data import DataOptions, open_source
 from organza.data.made import MadePairs
+from organza.data.options import HOLED
 from organza.data.pictures import CHANNELS
 from organza.data.source import Source
 from organza.data.spec import ImageSpec, Spec
@@ -45,10 +46,9 @@ def open_data(data: str, options: DataOptions) -> Source:
 
 
 def asked(found: Found, options: DataOptions) -> DataOptions:
-    """The options with those that belong to the recipe, where the user gave no others; of pairs see `suited`."""
-    plain = DataOptions()
-    own = {key: value for key, value in found.data.items() if key != "pairs"}
-    return replace(options, **{key: own[key] for key in own if getattr(options, key) == getattr(plain, key)})
+    """The options with those that belong to the recipe, where the user gave none; of pairs see `suited`."""
+    own = {key: value for key, value in found.data.items() if key != "pairs" and getattr(options, key) is None}
+    return replace(options, **own)
 
 
 def suited(found: Found, source: Source, options: DataOptions) -> tuple[Source, DataOptions]:
@@ -58,14 +58,17 @@ def suited(found: Found, source: Source, options: DataOptions) -> tuple[Source, 
         DataError: The images do not suit that; or there are single ones only, and the task needs two kinds.
     """
     pairs = found.data.get("pairs", found.recipe.pairs)
-    if not pairs or options.pairs != "auto" or not isinstance(source.spec, ImageSpec) or source.spec.has_source:
+    if not pairs or options.pairs != "auto" or source.spec.has_source:
         return source, options
     if pairs == "none":
         source.close()
         raise DataError(
-            f"{source.name} holds single images, and to translate there must be two kinds: name the second with --to "
-            "FOLDER, or give a folder of trainA and trainB"
+            f"{source.name} holds {'single images' if isinstance(source.spec, ImageSpec) else 'points'}, and to "
+            "translate there must be two kinds of images: name the second with --to FOLDER, or give a folder of trainA "
+            "and trainB"
         )
+    if not isinstance(source.spec, ImageSpec):
+        return source, options  # which the recipe refuses
     options = replace(options, pairs=pairs)
     if distributed.is_main():
         say(f"The images are single ones, so pairs are made of them: --pairs {pairs}.")
@@ -82,11 +85,7 @@ def decided(
     """What was given, or what `auto` chooses; where the folder holds a run, that run's own."""
     source, options = suited(found, source, options)
     if not isinstance(found.recipe, Auto):
-        return (
-            replace(found, recipe=found.recipe.settled(source.spec, source.name, offline=options.offline)),
-            source,
-            options,
-        )
+        return replace(found, recipe=found.recipe.settled(source.spec, source.name)), source, options
     auto, old = found.recipe, None
     if settings.run and (settings.run / "run.json").exists():
         old = open_run(settings.run)
@@ -101,8 +100,10 @@ def decided(
             say(source.notes[-1])
     if old:
         return replace(old.found, recipe=replace(old.found.recipe, **auto.asked)), source, options
-    found = auto.choose(source.spec, count=len(source), device=device, world=distributed.world())
-    found = replace(found, recipe=found.recipe.settled(source.spec, source.name, offline=options.offline))
+    found = auto.choose(
+        source.spec, count=len(source), device=device, world=distributed.world(), has_holes=options.pairs in HOLED
+    )
+    found = replace(found, recipe=found.recipe.settled(source.spec, source.name))
     for reason in found.why if distributed.is_main() else ():
         say(f"auto: {reason}")
     return found, source, options

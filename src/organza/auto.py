@@ -57,7 +57,7 @@ class Auto(Recipe):
         has_use = not data.classes and not data.has_source and self.conditional != "no" and count >= groups * LEAST
         return groups if has_use else 0
 
-    def choose(self, data: Spec, *, count: int, device: str, world: int = 1) -> Found:
+    def choose(self, data: Spec, *, count: int, device: str, world: int = 1, has_holes: bool = False) -> Found:
         """Another recipe with every field set, and why.
 
         Args:
@@ -65,9 +65,10 @@ class Auto(Recipe):
             count: Samples in the data.
             device: cpu, cuda, cuda:N or mps.
             world: Processes that share a batch.
+            has_holes: Whether sources are the images with transparent holes.
         """
         if isinstance(data, ImageSpec) and data.has_source:
-            (name, reason), changes = from_images(data), []
+            (name, reason), changes = from_images(data, has_holes=has_holes), []
             found, why = find(name), [f"{name}, since {reason}"]
             if self.conditional != "auto":
                 raise UsageError(f"{found.name} knows no labels, so leave out --conditional {self.conditional}")
@@ -91,7 +92,7 @@ class Auto(Recipe):
         return replace(found, recipe=replace(found.recipe, **fields | self.asked), why=tuple(why))
 
 
-def from_images(data: ImageSpec) -> tuple[str, str]:
+def from_images(data: ImageSpec, *, has_holes: bool) -> tuple[str, str]:
     """The family for images that are made from images, and why."""
     source = data.source
     assert source is not None
@@ -99,7 +100,7 @@ def from_images(data: ImageSpec) -> tuple[str, str]:
         return "cyclegan", "images are to be made from images, unpaired"
     if source.height < data.height:
         return "srgan", "images are to be made from smaller ones"
-    if source.channels == 4 and data.channels < 4:
+    if has_holes:
         return "inpaint", "images are to be made from ones with transparent holes"
     return "pix2pix", "images are to be made from images"
 

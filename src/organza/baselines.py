@@ -13,6 +13,7 @@ from torch import Tensor
 from organza.apply import in_bits
 from organza.data.degrade import downsampled
 from organza.data.images import recolour
+from organza.data.masks import is_hole
 from organza.data.source import Source, as_rows, decode, encode
 from organza.data.spec import ImageSpec
 from organza.pools import order_of
@@ -40,7 +41,7 @@ def makers(source: ImageSpec, target: ImageSpec, training: Source, *, has_holes:
         is_same_size = (source.height, source.width) == (target.height, target.width)
         found["copy" if is_same_size else "bicubic"] = lambda given, _: (resized(recoloured(given, target), target),)
     if isinstance(training.spec, ImageSpec) and training.spec.has_source and training.spec.is_paired:
-        found["nearest neighbour"] = Nearest(training)
+        found["nearest neighbour"] = Nearest(training, target if has_holes else None)
     return found
 
 
@@ -57,8 +58,8 @@ def resized(images: np.ndarray, spec: ImageSpec) -> np.ndarray:
 
 
 def mean_filled(images: np.ndarray) -> np.ndarray:
-    """RGBA images as RGB, where alpha is 0 the mean color of the rest of the image; gray if nothing is known of it."""
-    colors, is_known = images[..., :3].astype(np.float64), images[..., 3:] > 0
+    """RGBA images as RGB, in the holes the mean color of the rest of the image; gray if nothing is known of it."""
+    colors, is_known = images[..., :3].astype(np.float64), ~is_hole(images)[..., None]
     counts = is_known.sum((1, 2), keepdims=True)
     means = (colors * is_known).sum((1, 2), keepdims=True) / np.maximum(counts, 1)
     means = np.where(counts, means, np.iinfo(images.dtype).max / 2)
@@ -82,15 +83,19 @@ class Nearest:
 
     Args:
         training: Pairs, of which a random part is searched if there are too many.
+        filled: What results are, where sources are to be left alone but for their holes.
     """
 
-    def __init__(self, training: Source) -> None:
-        self.training, self.order = training, order_of(training)[:MOST]
+    def __init__(self, training: Source, filled: ImageSpec | None = None) -> None:
+        self.training, self.order, self.filled = training, order_of(training)[:MOST], filled
 
     def __call__(self, given: np.ndarray, _: int = 0) -> tuple[np.ndarray]:
         """Targets (N, H, W, C) of training pairs."""
         where = torch.cdist(self.rows(given), self.known).argmin(dim=1).numpy()
-        return (as_stored(self.training.read(self.order[where])["image"]),)
+        found = as_stored(self.training.read(self.order[where])["image"])
+        if self.filled is not None:
+            found = np.where(is_hole(given)[..., None], found, recoloured(given[..., :3], self.filled))
+        return (found,)
 
     @cached_property
     def known(self) -> Tensor:

@@ -245,6 +245,8 @@ class Game:
     holds the data sets it, see `feed`."""
     reverses: bool = False
     """Whether it goes both ways, see `Request.reverse`."""
+    fills: bool = False
+    """Whether it fills the transparent holes of its sources, and leaves the rest of them as it is."""
     weakens: bool = False
     """Whether it heeds `Request.strength`."""
     tour: Callable[[], Batch] | None = None

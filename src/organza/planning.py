@@ -42,6 +42,7 @@ def estimate(recipe: Recipe, *, data: str, settings: RunSettings, options: DataO
     """
     with TemporaryDirectory(prefix="organza-plan-") as folder, Signals() as signals, redirect_stdout(StringIO()):
         device, source = prepare(settings), open_data(data, options)
+        recipe.fetch(offline=options.offline)
         game = build(recipe, source, settings, weights=None)
         drawn = recipe.batch * (1 + sum(turn.repeats - 1 for turn in game.turns))
         trial = shortened(settings, drawn=drawn, folder=Path(folder) / "run")

@@ -24,7 +24,8 @@ OWN = "organza_user_"
 """Begins the names of modules that come from files of the user's own."""
 LIMITS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     (
-        "batch length latent width generator_widths critic_widths critic_repeats penalty_every generator_batch",
+        "batch length latent width critic_width growth generator_widths critic_widths critic_repeats penalty_every "
+        "generator_batch",
         lambda number: 0 < number < math.inf,
         "above 0",
     ),
@@ -80,13 +81,20 @@ class Recipe(ABC):
             DataError: The family cannot make such data.
         """
 
-    def settled(self, data: Spec, name: str, *, offline: bool = False) -> Self:
-        """The recipe with what it leaves to the data, of this name: what a run records. Fetches what training needs.
+    def settled(self, data: Spec, name: str) -> Self:
+        """The recipe with what it leaves to the data, of this name: what a run records.
+
+        Raises:
+            OrganzaError: There is nothing that suits; the message says what to do.
+        """
+        return self
+
+    def fetch(self, *, offline: bool) -> None:  # noqa: B027 - most families need nothing
+        """Bring what training needs from elsewhere, such as the weights of a network.
 
         Raises:
             OrganzaError: It cannot be had; the message says what to do.
         """
-        return self
 
     def check(self, data: Spec) -> None:
         """Refuse data that the family cannot learn from: of another kind, or without the labels that it needs."""

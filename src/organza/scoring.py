@@ -109,7 +109,14 @@ def evaluate(
             fakes = pool_made(game, target.spec, count=given, seed=seed, truncation=truncation, labels=labels)
             if held_out and held_out.other is not None:
                 where = {"cache": held_out.cache, "device": device, "offline": options.offline}
-                truth = Truth(held_out.source, held_out.other, count=count, reverses=game.reverses, **where)
+                truth = Truth(
+                    held_out.source,
+                    held_out.other,
+                    count=count,
+                    reverses=game.reverses,
+                    fills=fills(game, options),
+                    **where,
+                )
                 is_wanted = measures is None or not truth.table.keys().isdisjoint(measures)
                 beside = truth.judged(game, seed=seed) if is_wanted else {}
             halflife = getattr(game.players.get("generator"), "halflife", None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from organza import __version__, checkpoint, devices, distributed
 from organza.assemble import asked, build, decided, open_data, prepare, refuse_other_data
 from organza.data import DataOptions
+from organza.data.options import MADE
 from organza.data.source import Source
 from organza.data.spec import ImageSpec
 from organza.doctor.visit import cure, summary, visit
@@ -85,13 +86,15 @@ def start(
         options = asked(found, options)
         source = open_data(data, options)
         found, source, options = decided(found, data, source, settings, options, device=device)
-        check_measure(settings.best_by, data, source, options)
+        with distributed.main_first():
+            found.recipe.fetch(offline=options.offline)
         try:
             game = build(found.recipe, source, settings, weights=weights)
         except CheckpointError:
             if origin:
                 refuse_other_data(origin, source.spec)
             raise
+        check_measure(settings.best_by, data, source, options, game)
         folder = ""
         if distributed.is_main():
             settings = replace(settings, run=settings.run or launched_before())
@@ -140,7 +143,9 @@ def resume(run: str | Path | Run, *, settings: RunSettings | None = None, hooks:
                 f"{len(source):,} of {source.spec}. Put it back as it was, or begin a new run from these weights with: "
                 f"organza finetune {run.quoted}"
             )
-        recipe = run.recipe.settled(source.spec, source.name, offline=run.data_options.offline)
+        recipe = run.recipe
+        with distributed.main_first():
+            recipe.fetch(offline=run.data_options.offline)
         origin = run.config.get("origin")
         weights = Path(origin) if origin and checkpoint.is_whole(Path(origin)) else None
         game = build(recipe, source, settings, weights=weights)
@@ -166,9 +171,14 @@ def finetune(
         hooks: As for `train`.
     """
     old = run if isinstance(run, Run) else open_run(run)
-    options, spec = options or old.data_options, old.spec
+    before, spec = old.data_options, old.spec
+    options = options or before
     if isinstance(spec, ImageSpec) and options.size is None:
         options = replace(options, resize=f"{spec.width}x{spec.height}")
+    if before.pairs in MADE and options.pairs == "auto" and options.to is None:  # undone alike
+        made = {key: getattr(before, key) for key in ("pairs", "scale", "wear", "holes")}
+        plain = DataOptions()
+        options = replace(options, **{key: made[key] for key in made if getattr(options, key) == getattr(plain, key)})
     if old.spec.grouped and not options.clusters:  # the same groups for other data
         groups, origin = old.data_options.clusters, None if data is None else old.config["data"]["source"]
         options = replace(options, labels=False, clusters=groups, clusters_of=origin)

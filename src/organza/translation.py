@@ -111,13 +111,17 @@ class Restoration(ImageToImage):
                 "compare pixels alone with --perceptual none"
             )
 
-    def settled(self, data: Spec, name: str, *, offline: bool = False) -> Self:
-        """With the network that `auto` means for this data, whose weights are fetched."""
-        if not self.is_compared or not isinstance(data, ImageSpec):
-            return self
-        recipe = replace(self, perceptual=choose_network(name, data)) if self.perceptual == "auto" else self
-        recipe.network(offline=offline)
-        return recipe
+    def settled(self, data: Spec, name: str) -> Self:
+        """With the network that `auto` means for this data."""
+        has_choice = self.is_compared and self.perceptual == "auto" and isinstance(data, ImageSpec)
+        file = str(Path(self.perceptual_file).expanduser().resolve()) if self.perceptual_file else ""
+        network = choose_network(name, data) if has_choice else self.perceptual  # pyright: ignore[reportArgumentType]
+        return replace(self, perceptual=network, perceptual_file=file)
+
+    def fetch(self, *, offline: bool) -> None:
+        """The weights of the network that compares."""
+        if self.is_compared and self.perceptual != "auto":
+            self.network(offline=offline)
 
     @property
     def is_compared(self) -> bool:

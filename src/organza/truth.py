@@ -17,6 +17,8 @@ import numpy as np
 
 from organza import distributed
 from organza.baselines import MOST, as_seen, as_stored, makers
+from organza.data.masks import is_hole
+from organza.data.options import HOLED, DataOptions
 from organza.data.pairs import relation
 from organza.data.source import Source, encode
 from organza.data.spec import ImageSpec
@@ -90,17 +92,27 @@ class Truth:
         count: How many samples, at most; always the same ones.
         cache: Folder that baselines are kept in.
         reverses: Whether the model goes back to sources.
+        fills: Whether it fills transparent holes of sources.
         device: Where the network of the perceptual distance computes.
         offline: Never download.
     """
 
     def __init__(
-        self, held_out: Source, training: Source, *, count: int, cache: Path, reverses: bool, device: str, offline: bool
+        self,
+        held_out: Source,
+        training: Source,
+        *,
+        count: int,
+        cache: Path,
+        device: str,
+        offline: bool,
+        reverses: bool = False,
+        fills: bool = False,
     ) -> None:
         assert isinstance(held_out.spec, ImageSpec)
         assert held_out.spec.source is not None
         self.spec, self.source = held_out.spec.alone, held_out.spec.source
-        self.held_out, self.training, self.cache = held_out, training, cache
+        self.held_out, self.training, self.cache, self.has_holes = held_out, training, cache, fills
         self.order = order_of(held_out)[:count]
         self.pool = pool_of_pairs(held_out, start=0, stop=count)
         self.judges: dict[str, Judge] = {}
@@ -119,14 +131,6 @@ class Truth:
         """Pixels left out at each edge: as many as a side is enlarged by, as is usual for enlarged images."""
         scale = relation(*((one.height, one.width) for one in (self.source, self.spec)))
         return scale if scale > 1 else 0
-
-    @cached_property
-    def has_holes(self) -> bool:
-        """Whether sources have transparent places that are not to remain."""
-        if self.source.channels != 4 or self.spec.channels == 4:
-            return False
-        given, _ = self.read(0, min(self.pool.block, len(self.order)))
-        return bool((given[..., 3] == 0).any())
 
     @cached_property
     def table(self) -> dict[str, Measure]:
@@ -196,6 +200,11 @@ class Truth:
         return found
 
 
+def fills(game: Game, options: DataOptions) -> bool:
+    """Whether a game is to fill the transparent holes of such data."""
+    return game.fills or options.pairs in HOLED
+
+
 def known(values: np.ndarray) -> np.ndarray:
     """Those that are numbers."""
     return values[~np.isnan(values)]
@@ -229,8 +238,8 @@ def paired_judges(
 
 
 def hole_error(made: Made) -> np.ndarray:
-    """The absolute error where alpha is 0; NaN for images without such a place."""
-    holes = made.given[..., 3] == 0
+    """The absolute error in the holes; NaN for images without any."""
+    holes = is_hole(made.given)
     rows = holes.any((1, 2))
     values = np.full(len(holes), np.nan)
     if rows.any():

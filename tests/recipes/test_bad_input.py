@@ -75,7 +75,7 @@ def test_families_that_make_images_from_images_refuse_single_ones(
     ("name", "data", "options", "message"),
     [
         ("srgan", "mnist", ["--scale", "3"], "28x28 cannot be made 3 times as small; add --resize 27x27"),
-        ("srgan", "mnist", ["--scale", "14"], "SRGAN enlarges x1, x2, x3, x4, x6, x8, x9, x16, and here 2x2"),
+        ("srgan", "mnist", ["--scale", "14"], "SRGAN enlarges x2, x3, x4, x6, x8, x9, x16, and here 2x2"),
         ("srgan", "digits-to-slanted", [], "needs what should be made of each image, and this data is unpaired"),
         ("srgan", "mnist", ["--resize", "4"], "needs images of 8 pixels or more in height and width"),
         ("srgan", "mnist", ["--perceptual", "vgg91"], "Did you mean 'vgg19'?"),

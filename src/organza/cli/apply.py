@@ -69,7 +69,7 @@ def main(args: list[str]) -> int:
         seed=given.seed,
         strength=given.strength,
     )
-    if given.mask and not model.fills:
+    if given.mask and not model.game.fills:
         raise UsageError(
             f"{given.run} fills no holes, so leave out --mask; such models are trained by organza train inpaint"
         )

@@ -31,9 +31,12 @@ def main(args: list[str]) -> int:
     given = parse(Eject, args, verb="eject", description="Copy a recipe into a file of your own, ready to edit.")
     from organza.recipe import find
 
-    if given.recipe == "auto":
-        raise UsageError("auto has no networks of its own, it chooses another family; take one: organza eject r3gan")
-    recipe = type(find(given.recipe).recipe)
+    if given.recipe in ("auto", "translate"):
+        raise UsageError(
+            f"{given.recipe} has no networks of its own, it chooses another family; take one: organza eject r3gan"
+        )
+    found = find(given.recipe)
+    recipe, more = type(found.recipe), "".join(f" --{key} {value}" for key, value in found.data.items())
     out = given.out or Path(f"my_{given.recipe.partition(':')[0]}.py")
     if out.exists():
         raise StorageError(f"{out} is there already; choose another file with --out FILE")
@@ -42,5 +45,5 @@ def main(args: list[str]) -> int:
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error}") from error
     prefix = "" if out.is_absolute() else "./"
-    print(f"{out} written; edit it and run: organza train {shlex.quote(f'{prefix}{out}')}")
+    print(f"{out} written; edit it and run: organza train {shlex.quote(f'{prefix}{out}')}{more}")
     return 0

@@ -97,7 +97,7 @@ def as_stored(images: Tensor, spec: ImageSpec) -> Tensor:
 
 def small(target: ImageSpec, options: DataOptions) -> tuple[ImageSpec, Maker]:
     """A scale-th of the size, by a bicubic filter or as worn as is asked."""
-    size, degrade = (target.height, target.width), Degrade(options.wear)
+    size, degrade = (target.height, target.width), Degrade(options.wear or 0.0)
     height, width = (side // options.scale for side in size)
     if (height * options.scale, width * options.scale) != size or not min(size) // options.scale:
         near = [max(1, round(side / options.scale)) * options.scale for side in size]

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from organza.data.images import recolour
 from organza.noise import seeded_uniform
 
 Kind = Literal["thin", "medium", "thick"]
@@ -115,6 +117,18 @@ class Masks:
             distance = path_distance(points[:, index], height, width)
             field = field.minimum(distance - radius[:, index, None, None])
         return field
+
+
+def is_hole(images: np.ndarray) -> np.ndarray:
+    """Where stored RGBA images (..., 4) are to be filled: alpha is below one half."""
+    return images[..., 3] <= np.iinfo(images.dtype).max // 2
+
+
+def is_light(mask: np.ndarray) -> np.ndarray:
+    """Where a stored picture (H, W, C) is light, (H, W): what it shows, laid over black, is above one half."""
+    top = np.iinfo(mask.dtype).max
+    light = recolour(mask[..., :3] if mask.shape[2] > 3 else mask, 1)[..., 0].astype(np.float32) / top
+    return light * (mask[..., 3] / top if mask.shape[2] == 4 else 1) > 0.5
 
 
 def between(u: Tensor, limits: Tensor) -> Tensor:

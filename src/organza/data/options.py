@@ -13,6 +13,8 @@ from organza.errors import UsageError
 MAX_SIDE = 16384
 MADE = ("small", "holes", "gray")
 """Kinds of pairs that are made of single images."""
+HOLED = ("masks", "holes")
+"""Kinds of pairs whose sources are the images with transparent holes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +53,9 @@ class DataOptions:
     scale: int = 4
     """With --pairs small: how many times as small."""
 
-    wear: float = 0.0
+    wear: Optional[float] = None
     """With --pairs small: how worn they get on the way, by blur, noise and compression as photographs meet them, from 0
-    (a bicubic filter) to 1 (as Real-ESRGAN has it)."""
+    (a bicubic filter) to 1 (as Real-ESRGAN has it). Default: what the preset has, else 0."""
 
     holes: Literal["any", "thin", "medium", "thick"] = "any"
     """With --pairs holes: strokes and boxes of this kind; `any` draws one of the three for each image."""
@@ -110,9 +112,11 @@ class DataOptions:
             raise UsageError(f"--pairs {self.pairs} makes pairs, so leave out --paired no.")
         if self.pairs in MADE and self.direction == "BtoA":
             raise UsageError(f"--pairs {self.pairs} goes one way only; leave out --direction BtoA.")
-        if self.scale < 2 or not 0 <= self.wear <= 1:
+        if self.pairs in MADE and self.clusters:
+            raise UsageError(f"--pairs {self.pairs} makes pairs, of which --clusters makes no classes; leave it out.")
+        if self.scale < 2 or not 0 <= (self.wear or 0) <= 1:
             raise UsageError(
-                f"--scale must be 2 or more and --wear from 0 to 1; got {self.scale} and {self.wear:g}, and usual are "
+                f"--scale must be 2 or more and --wear from 0 to 1; got {self.scale} and {self.wear}, and usual are "
                 "--scale 4 --wear 0"
             )
         if self.crop == "tiles" and self.resize is None:

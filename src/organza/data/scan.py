@@ -21,6 +21,7 @@ from PIL import Image
 
 from organza.data.files import Files
 from organza.data.images import BadImageError, NotAnImageError, pillow_limits, read_pixels, recolour
+from organza.data.masks import is_light
 from organza.data.progress import progress
 
 CHUNK = 1024
@@ -128,14 +129,13 @@ def load_holed(files: Files, name: str, *, images: Mapping[str, str]) -> tuple[n
     """The image that the mask `name` belongs to, as RGBA: where the mask is light, a hole, black and transparent."""
     mask, _, _ = load_pixels(files, name)
     pixels, kind, mode = load_pixels(files, images[name])
-    deep = np.iinfo(mask.dtype).max > 255
-    mask = (recolour(mask, 1)[..., 0] >> (8 if deep else 0)).astype(np.uint8)
+    shown = is_light(mask).astype(np.uint8)
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     size = (pixels.shape[1], pixels.shape[0])
-    is_hole = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)) >= 128
+    hole = np.asarray(Image.fromarray(shown).resize(size, Image.Resampling.NEAREST)) > 0
     holed = recolour(recolour(pixels, 3), 4)
-    return np.where(is_hole[..., None], np.uint8(0), holed), kind, mode
+    return np.where(hole[..., None], np.uint8(0), holed), kind, mode
 
 
 def _judge(files: Files, name: str) -> Picture | BadImageError:

@@ -145,7 +145,7 @@ class Crew:
             self.run,
             self.source,
             device=self.device,
-            reverses=self.game.reverses,
+            game=self.game,
             best_by=settings.best_by,
             patience=settings.patience,
             distance=self.saver.score,

@@ -10,7 +10,7 @@ from organza.data.options import DataOptions
 from organza.data.source import Source
 from organza.errors import MeasureError, UsageError
 from organza.features import look
-from organza.game import Report, Stop
+from organza.game import Game, Report, Stop
 from organza.hooks.console import say
 from organza.inputs import is_paired, unseen, unseen_part
 from organza.metrics.measures import compute, title_of
@@ -19,7 +19,7 @@ from organza.recipe import unknown
 from organza.reference import labels_for_all, looked
 from organza.run import Run
 from organza.scoring import choose_extractor, possible_measures, table_of
-from organza.truth import WORDS, Truth
+from organza.truth import WORDS, Truth, fills
 
 EVALUATED = 2_000
 """Samples that are scored, always of the same latents."""
@@ -39,7 +39,7 @@ class Evaluation:
         run: Whose rows tell what was measured before.
         source: The training data.
         device: Where the extractor computes.
-        reverses: Whether the game goes both ways.
+        game: What it does to images decides on measures.
         best_by: The measure that decides; `distance` is that of the checkpoints.
         patience: Evaluations without improvement before the run ends; None: never.
         distance: The distance of the checkpoints.
@@ -51,7 +51,7 @@ class Evaluation:
         source: Source,
         *,
         device: str,
-        reverses: bool,
+        game: Game,
         best_by: str,
         patience: int | None,
         distance: Callable[[Report], float],
@@ -67,7 +67,9 @@ class Evaluation:
         self.truth: Truth | None = None
         if source.spec.has_source and (held_out := unseen(run)) is not None:
             where = {"cache": options.cache_folder, "device": device, "offline": options.offline}
-            self.truth = Truth(held_out, source, count=SEEN, reverses=reverses, **where)
+            self.truth = Truth(
+                held_out, source, count=SEEN, reverses=game.reverses, fills=fills(game, options), **where
+            )
             self.table = self.table | self.truth.table
         known = ["distance", *self.keys, *(self.truth.table if self.truth else ())]
         if best_by not in known:
@@ -136,8 +138,8 @@ class Evaluation:
         return PREFIX + title_of(key, self.table[key], extractor=name, label=label)
 
 
-def check_measure(best_by: str, data: str, source: Source, options: DataOptions) -> None:
-    """Refuse a measure that no evaluation of such data has, before a run folder is made for it."""
+def check_measure(best_by: str, data: str, source: Source, options: DataOptions, game: Game) -> None:
+    """Refuse a measure that no evaluation of such a game and data has, before a run folder is made for it."""
     pairwise = WORDS if source.spec.has_source else ()
     known = ["distance", *(key for key in table_of(source) if key in MEASURES), *pairwise]
     if best_by not in known:
@@ -146,13 +148,21 @@ def check_measure(best_by: str, data: str, source: Source, options: DataOptions)
         return
     held_out = unseen_part(data, options, source.spec)
     is_enough = held_out is not None and (best_by == "cycle" or is_paired(held_out))
+    possible: list[str] = []
     if held_out is not None:
+        where = {"cache": options.cache_folder, "device": "cpu", "offline": options.offline}
+        possible = list(
+            Truth(held_out, source, count=1, reverses=game.reverses, fills=fills(game, options), **where).table
+        )
         held_out.close()
     if not is_enough:
         can_hold_out = best_by == "cycle" or is_paired(source)
         lacks = "no test split" if can_hold_out else "no test split in pairs, whose truths are known"
         mend = "keep some from training with --hold-out 0.1" if can_hold_out else "choose by another measure"
         raise UsageError(f"--best-by {best_by} judges results of unseen images, and {data} has {lacks}; {mend}")
+    if best_by not in possible:
+        others = ["distance", *(key for key in known if key in MEASURES), *possible]
+        raise UsageError(f"--best-by {best_by} cannot be measured here; possible: {', '.join(others)}")
 
 
 def show_scores(row: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ class PerceptualNetwork:
 
     Args:
         trunk: The network.
-        layers: Names of stages whose outputs are compared; none: those of the trunk. They come in the order of depth.
+        layers: Names of stages whose outputs are compared; none: those of the trunk. Maps come in their order.
 
     Raises:
         UsageError: The network has no such layer.
@@ -68,15 +68,17 @@ class PerceptualNetwork:
                 raise UsageError(f"{trunk.name} has no layer {layer!r}.{hint} It has: {', '.join(order)}.")
         self.name = trunk.name
         self.sha256 = trunk.sha256
-        self.layers = tuple(sorted(set(layers or trunk.layers), key=order.index))
-        names = order[: order.index(self.layers[-1]) + 1]
+        self.layers = tuple(layers or trunk.layers)
+        if len(set(self.layers)) < len(self.layers):
+            raise UsageError(f"{', '.join(self.layers)} names a layer of {trunk.name} twice; leave out one.")
+        names = order[: max(order.index(layer) for layer in self.layers) + 1]
         stages = nn.ModuleDict({name: trunk.stages[name] for name in names}).eval().requires_grad_(False)
         self._stages = convert_conv2d_weight_memory_format(stages, torch.channels_last)
         self._gain, self._offset = (torch.tensor(each).view(1, -1, 1, 1) for each in (trunk.gain, trunk.offset))
         self._least = 2 * stride(self._stages)
 
     def __call__(self, images: Tensor) -> list[Tensor]:
-        """The feature maps, (N, D, h, w) each, from shallow to deep, in the order of `layers`.
+        """The feature maps, (N, D, h, w) each, in the order of `layers`.
 
         Args:
             images: (N, C, H, W) in [-1, 1], of 8 pixels or more a side; C of 1 (gray), 3 (RGB) or 4 (RGBA, laid over
@@ -99,12 +101,12 @@ class PerceptualNetwork:
         if factor > 1:
             x = interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
         x = (x * self._gain + self._offset).contiguous(memory_format=torch.channels_last)
-        maps = []
+        maps = {}
         for name, stage in self._stages.items():
             x = stage(x)
             if name in self.layers:
-                maps.append(x)
-        return maps
+                maps[name] = x
+        return [maps[name] for name in self.layers]
 
     def enlargement(self, height: int, width: int) -> int:
         """The whole factor by which images are enlarged before they are looked at; 1 for large ones."""

@@ -85,11 +85,13 @@ class Inpaint(Restoration):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        weights = self.adversarial, self.l1_holes, self.perceptual_weight
+        weights = self.adversarial, self.l1_holes, self.perceptual_weight if self.is_compared else 0.0
         if min(*weights, self.l1_known, self.feature_matching, self.r1, self.downs, self.blocks) < 0:
             raise UsageError("weights of losses, downs and blocks must be at least 0; one is negative")
         if not any(weights):
-            raise UsageError("adversarial, l1_holes and perceptual_weight are all 0: nothing would be learned")
+            raise UsageError(
+                "adversarial, l1_holes and perceptual_weight are all 0, or compare nothing: nothing to learn"
+            )
         if not 0 < self.share < 1:
             raise UsageError(f"share must be above 0 and below 1; got {self.share}")
 
@@ -119,14 +121,14 @@ class Inpaint(Restoration):
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             batch = self.moved(batch)
             fake, _, mask = filled(g, batch["source"])
-            image = batch["image"].requires_grad_(bool(self.r1))
+            image = batch["image"]
             real_score, fake_score = c(image, mask)[0], c(fake, mask)[0]
             holes = adaptive_max_pool2d(mask, fake_score.shape[1:])[:, 0]
             # A fake score counts as that of a real patch where its sign is turned: both games are mirrors.
             judged = fake_score * (2 * holes - 1) if self.spare_known else fake_score
             terms = {self.loss: objective.critic(real_score, judged)}
             if self.r1:
-                terms["r1"] = self.r1 / 2 * r1(real_score.mean((1, 2)), image)
+                terms["r1"] = self.r1 / 2 * r1(lambda x: c(x, mask)[0].mean((1, 2)), image)
             within = (fake_score * holes).sum((1, 2)) / holes.sum((1, 2)).clamp_min(1)
             return Loss(terms, watch=objective.watch(real_score.mean((1, 2)), within))
 
@@ -165,6 +167,7 @@ class Inpaint(Restoration):
             turns=[*turns, Turn("generator", generator, generator_loss)],
             generate=from_sources(generator, make=make, chunk=at_once(data.shape)),
             draw=lambda n: {"jitter": torch.rand(n, COLUMNS)},
+            fills=True,
         )
 
     def networks(self, data: ImageSpec) -> tuple[nn.Module, PatchCritic]:
@@ -204,9 +207,9 @@ PRESETS = {
     ),
     "lama": Inpaint(
         batch=10, generator="fourier", base="none", width=64, downs=3, blocks=9, critic_layers=4, critic_width=64,
-        flip=True, loss="nonsaturating", spare_known=True, adversarial=10.0, feature_matching=100.0, l1_holes=0.0, l1_known=10.0,
-        perceptual_weight=30.0, r1=0.001, generator_lr=1e-3, critic_lr=1e-4, final_rate=1.0, betas=(0.9, 0.999),
-        length=40,
+        flip=True, loss="nonsaturating", spare_known=True, adversarial=10.0, feature_matching=100.0, l1_holes=0.0,
+        l1_known=10.0, perceptual_weight=30.0, r1=0.001, generator_lr=1e-3, critic_lr=1e-4, final_rate=1.0,
+        betas=(0.9, 0.999), length=40,
     ),
     "tiny": Inpaint(batch=16, width=4, critic_layers=2, critic_width=4, perceptual="digits", length=1),
 }  # fmt: skip

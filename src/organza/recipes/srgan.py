@@ -95,8 +95,10 @@ class SRGAN(Restoration):
         super().__post_init__()
         if not 0 <= self.pretrain <= 1 or min(self.l1, self.adversarial, self.blocks, self.critic_depth) < 0:
             raise UsageError("pretrain must be from 0 to 1, and l1, adversarial, blocks and critic_depth at least 0")
-        if not self.l1 + self.adversarial + self.perceptual_weight:
-            raise UsageError("l1, adversarial and perceptual_weight are all 0: nothing would be learned")
+        if not self.l1 + self.adversarial + (self.perceptual_weight if self.is_compared else 0):
+            raise UsageError("l1, adversarial and perceptual_weight are all 0, or compare nothing: nothing to learn")
+        if self.kernel % 2 == 0:
+            raise UsageError(f"kernel must be odd, so that images keep their size; got {self.kernel}")
 
     def check_sources(self, data: ImageSpec, source: ImageSpec | None) -> None:
         """Refuse images that come from nothing, or from ones that are not smaller by a factor that can be made."""
@@ -104,9 +106,9 @@ class SRGAN(Restoration):
             super().check_sources(data, source)
         elif scale_of(data) not in FACTORS:
             raise DataError(
-                f"SRGAN enlarges {', '.join(f'x{one}' for one in FACTORS)}, and here {source.width}x{source.height} "
-                f"pixels are to become {data.width}x{data.height}: bring them to fitting sizes, or let it make small "
-                "images itself with --pairs small --scale 4"
+                f"SRGAN enlarges {', '.join(f'x{one}' for one in FACTORS if one > 1)}, and here "
+                f"{source.width}x{source.height} pixels are to become {data.width}x{data.height}: bring them to sizes "
+                "that fit, or take single images and --scale 4"
             )
 
     def build(self, data: Spec) -> Game:
@@ -229,10 +231,8 @@ PAPER = {
 }  # fmt: skip
 PRESETS = {
     "paper": SRGAN(
-        **PAPER | {
-            "blocks": 16, "generator_norm": "batch", "kernel": 9, "l1": 0.0, "adversarial": 1e-3,
-            "loss": "nonsaturating",
-        }
+        **PAPER | {"blocks": 16, "generator_norm": "batch", "kernel": 9, "l1": 0.0, "adversarial": 1e-3},
+        loss="nonsaturating",
     ),
     "esrgan": SRGAN(**PAPER | {"generator": "rrdb", "blocks": 23, "growth": 32, "l1": 0.01, "pretrain_lr": 2e-4}),
     "real": SRGAN(
