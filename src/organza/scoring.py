@@ -31,7 +31,7 @@ from organza.metrics.record import Record
 from organza.pools import Pool, pool_made, pool_of
 from organza.reference import Reference, Split, labels_for_all, looked, open_reference
 from organza.run import Run, open_run
-from organza.truth import PAIRS, WORDS, Truth
+from organza.truth import PAIRS, WORDS, Truth, fills
 
 CLASSES = {"digits": DIGITS, "fashion": GARMENTS}
 """What the classes of a classifier mean: data whose classes are the same can be checked by it."""
