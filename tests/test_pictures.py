@@ -150,3 +150,14 @@ def test_a_gif_keeps_its_frames_in_order(tmp_path):
             shown.append(film.convert("L").getpixel((4, 4)))
     assert shown == pytest.approx([0, 90, 180, 255, 255], abs=2)
     assert [entry.name for entry in tmp_path.iterdir()] == ["film.gif"]
+
+
+def test_captions_stand_over_columns_and_before_rows_and_leave_the_grid_as_it_is() -> None:
+    sheet = pictures.grid(np.full((6, 20, 20, 1), 128, np.uint8), columns=3)
+    page = np.asarray(pictures.captioned(sheet, top=["0", "1", "2"], left=["one", "two"]))
+    height, width = np.asarray(sheet).shape
+    np.testing.assert_array_equal(page[-height:, -width:, 0], np.asarray(sheet))
+    above, before = page[:-height, -width:, 0] < 255, page[-height:, :-width, 0] < 255
+    assert all(third.any() for third in np.array_split(above, 3, axis=1))
+    assert all(half.any() for half in np.array_split(before, 2, axis=0))
+    assert not (page[:-height, :-width] < 255).any()

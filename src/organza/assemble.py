@@ -110,19 +110,28 @@ def decided(
 
 
 def foresee(found: Found, data: str, settings: RunSettings, options: DataOptions) -> tuple[Found, DataOptions]:
-    """What `start` would train, and how it would read the data, which is opened only where that decides it."""
+    """What `start` would train, and how it would read the data; refuses what it would refuse, unread weights aside."""
     options = asked(found, options)
-    if not isinstance(found.recipe, Auto) and not found.data.get("pairs", found.recipe.pairs):
-        return found, options
-    with closing(open_source(data, options)) as source:
-        device = devices.choose(settings.device)
-        found, chosen, options = decided(found, data, source, settings, options, device=device)
-        chosen.close()
+    device = devices.choose(settings.device)
+    found, source, options = decided(found, data, open_source(data, options), settings, options, device=device)
+    with closing(source):
+        refuse(found.recipe, source)
     return found, options
 
 
 def build(recipe: Recipe, source: Source, settings: RunSettings, *, weights: Path | None) -> Game:
     """The game for this data with its initial weights, or those of a checkpoint that was found whole."""
+    refuse(recipe, source)
+    torch.manual_seed(settings.seed)
+    game = recipe.build(source.spec)
+    refuse_single_samples(game, recipe.batch // distributed.world(), settings.micro_batch)
+    if weights is not None:
+        checkpoint.load_players(weights, game, is_checked=True)
+    return game
+
+
+def refuse(recipe: Recipe, source: Source) -> None:
+    """Raise if the family cannot learn from such data, or its batch does not suit them or the processes."""
     recipe.check(source.spec)
     if len(source) < 2:
         raise DataError(
@@ -138,12 +147,6 @@ def build(recipe: Recipe, source: Source, settings: RunSettings, *, weights: Pat
         raise UsageError(
             f"a batch of {recipe.batch} cannot be shared by {distributed.world()} processes; set --batch to a multiple"
         )
-    torch.manual_seed(settings.seed)
-    game = recipe.build(source.spec)
-    refuse_single_samples(game, recipe.batch // distributed.world(), settings.micro_batch)
-    if weights is not None:
-        checkpoint.load_players(weights, game, is_checked=True)
-    return game
 
 
 def refuse_single_samples(game: Game, count: int, micro_batch: int | None) -> None:

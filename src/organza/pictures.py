@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from organza import __version__
@@ -23,6 +23,7 @@ FAKE_COLOUR = (108, 63, 197)
 """Purple: fake points."""
 PAPER = (255, 255, 255)
 FRAME = (226, 224, 232)
+INK = (70, 66, 82)
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's term for media made by a trained model."""
 
@@ -69,6 +70,29 @@ def grid(images: np.ndarray, *, columns: int = 8, pad: int = 2, cell: int = 56) 
         y, x = pad + index // columns * step_y, pad + index % columns * step_x
         sheet[y : y + height * scale, x : x + width * scale] = image.repeat(scale, axis=0).repeat(scale, axis=1)
     return picture(sheet)
+
+
+def captioned(sheet: Picture, *, top: Sequence[str], left: Sequence[str] = ()) -> Picture:
+    """A grid with words over its columns and before its rows, on paper: 8 bits, RGB.
+
+    Args:
+        sheet: What `grid` made.
+        top: One for each column, over its middle.
+        left: One for each row, or none.
+    """
+    font = ImageFont.load_default(size=13)
+    widest = max((font.getlength(word) for word in left), default=0)
+    margin, line = (round(widest) + 8 if left else 0), 20
+    page = Image.new("RGB", (sheet.width + margin, sheet.height + line), PAPER)
+    page.paste(on_screen(sheet), (margin, line))
+    draw = ImageDraw.Draw(page)
+    for index, word in enumerate(top):
+        middle = margin + sheet.width * (index + 0.5) / len(top)
+        draw.text((middle, line / 2), word, fill=INK, font=font, anchor="mm")
+    for index, word in enumerate(left):
+        middle = line + sheet.height * (index + 0.5) / len(left)
+        draw.text((margin - 4, middle), word, fill=INK, font=font, anchor="rm")
+    return page
 
 
 def joined(sides: Sequence[np.ndarray]) -> np.ndarray:

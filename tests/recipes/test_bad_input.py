@@ -47,6 +47,23 @@ def test_without_two_classes_a_family_trains_or_says_that_it_needs_them(
     assert (tmp_path / "run").exists() != is_refused
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "words", "message"),
+    [
+        ("acgan:tiny", "0.npz", [], "needs labels of two classes or more"),
+        ("dcgan:tiny", "2.npz", ["--batch", "48"], "set --batch to 40 at most"),
+        ("dcgan:tiny", "2.npz", ["--limit", "1"], "holds a single sample"),
+    ],
+)
+def test_a_dry_run_refuses_what_training_would(
+    name: str, data: str, words: list[str], message: str, sets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", name, "--data", str(sets / data), "--dry-run", *words]) != 0
+    told = capsys.readouterr()
+    assert message in told.err
+    assert not told.out
+
+
 @pytest.mark.parametrize("name", FROM_NOTHING)
 @pytest.mark.parametrize(
     ("limit", "code", "message"),

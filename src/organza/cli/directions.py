@@ -55,6 +55,8 @@ class FindDirections:
 def main(args: list[str]) -> int:
     """Find, keep and show."""
     given = parse(FindDirections, args, verb="directions", description=DESCRIPTION)
+    import numpy as np
+
     from organza import devices, pictures
     from organza.generate import check_request, class_index
     from organza.latent.directions import find_directions, save_directions
@@ -83,6 +85,9 @@ def main(args: list[str]) -> int:
     note = {"checkpoint": checkpoint.name, "samples": given.samples, "seed": given.seed}
     path = save_directions(found, run.folder / "directions", note=note)
     notes = {"Model": run.folder.name, "Seed": str(given.seed), "Shows": f"directions {found.name}"}
+    top = [f"{amount:+.2g}" for amount in np.linspace(-given.reach, given.reach, given.columns)]
+    left = [f"{index}  {share:.1%}" for index, share in enumerate(found.strengths.tolist())]
+    picture = pictures.captioned(picture, top=top, left=left)
     pictures.save_png(picture, path.with_suffix(".png"), metadata=notes, mark=given.mark)
     shares = " ".join(f"{share:.1%}" for share in found.strengths.tolist())
     print(

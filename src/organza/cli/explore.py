@@ -73,12 +73,14 @@ def main(args: list[str]) -> int:
     match given.show:
         case "truncation":
             picture = truncation_sheet(space, given.values, count=given.count, seed=given.seed, labels=labels)
-            line = f"truncation {' '.join(f'{value:g}' for value in given.values)}"
+            top = [f"{value:g}" for value in given.values]
+            line = f"truncation {' '.join(top)}"
         case "styles":
             rows = space.draw(given.count, seed=given.seed, labels=labels, truncation=given.truncation)
             across = space.labels(given.columns, seed=given.seed + 1, label=told)
             columns = space.draw(given.columns, seed=given.seed + 1, labels=across, truncation=given.truncation)
             picture, crossover = style_sheet(space, rows, columns, crossover=given.crossover)
+            top = ["coarse", *["fine"] * given.columns]
             line = f"styles: rows below layer {crossover}, columns from there on,"
         case "classes":
             there = None if given.to_label is None else class_index(run.spec, given.to_label, space.num_classes > 0)
@@ -87,9 +89,11 @@ def main(args: list[str]) -> int:
             shares = swing(given.columns, loop=False)
             frames = class_frames(space, given.count, here=told, there=there, shares=shares, seed=given.seed)
             picture, line = frames_sheet(frames), f"classes {given.label} to {given.to_label}"
+            top = [given.label, *(f"{share:.0%}" for share in shares[1:-1]), given.to_label]
     try:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         notes = {"Model": run.folder.name, "Seed": str(given.seed), "Shows": line}
+        picture = pictures.captioned(picture, top=top)
         pictures.save_png(picture, given.out, metadata=notes, mark=given.mark)
     except OSError as error:
         raise StorageError(f"cannot write {given.out}: {error}") from error
