@@ -194,6 +194,9 @@ def test_finetune_brings_images_to_the_size_of_the_run_and_says_what_else_differ
         organza.finetune(old, data=data("b.npz", 8, 1, 2), settings=settings, options=DataOptions())
     with pytest.raises(DataError, match=r"1 x 8 x 8, your data has 3 x 8 x 8, .* add --resize 8x8 --channels gray"):
         organza.finetune(old, data=data("c.npz", 8, 3, 3), settings=settings, options=DataOptions())
+    both = r"1 x 8 x 8 and 3 classes \(0, 1, 2\), your data has 3 x 8 x 8 and 2 classes .*--channels gray and give data"
+    with pytest.raises(DataError, match=both):
+        organza.finetune(old, data=data("e.npz", 8, 3, 2), settings=settings, options=DataOptions())
     new = organza.finetune(old, data=data("d.npz", 12, 1, 3), settings=settings, options=DataOptions())
     assert new.spec == organza.open(old).spec
 

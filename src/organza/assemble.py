@@ -163,19 +163,21 @@ def refuse_single_samples(game: Game, count: int, micro_batch: int | None) -> No
 
 
 def refuse_other_data(origin: Run, spec: Spec) -> None:
-    """Raise if the weights of a run were made for data of another kind than this: say what differs and what to do."""
-    before = origin.spec
+    """Raise if the weights of a run were made for data of another kind: say all that differs, and what to do."""
+    before, made, given, mends = origin.spec, list[str](), list[str](), list[str]()
     if before.shape != spec.shape:
-        (made, given), mend = (" x ".join(map(str, shape)) for shape in (before.shape, spec.shape)), "give such data"
-        if isinstance(before, ImageSpec):
-            mode = next((f" --channels {name}" for name, count in CHANNELS.items() if count == before.channels), "")
-            mend = f"add --resize {before.width}x{before.height}{mode}"
-    elif before.num_classes != spec.num_classes:
-        made, given = (f"{s.num_classes} classes ({', '.join(s.classes[:12])})" for s in (before, spec))
-        mend = "give data with the same classes" if before.classes else "add --no-labels"
-    else:
-        return
-    raise DataError(
-        f"{origin.folder} was trained on {made}, your data has {given}, so its weights do not fit; {mend}, or begin "
-        "anew with: organza train"
-    )
+        made.append(" x ".join(map(str, before.shape)))
+        given.append(" x ".join(map(str, spec.shape)))
+        mode = next((f" --channels {name}" for name, count in CHANNELS.items() if count == before.shape[0]), "")
+        mends.append(
+            f"add --resize {before.width}x{before.height}{mode}" if isinstance(before, ImageSpec) else "give such data"
+        )
+    if before.num_classes != spec.num_classes:
+        for side, s in ((made, before), (given, spec)):
+            side.append(f"{s.num_classes} classes ({', '.join(s.classes[:12])})" if s.classes else "no classes")
+        mends.append("give data with the same classes" if before.classes else "add --no-labels")
+    if mends:
+        raise DataError(
+            f"{origin.folder} was trained on {' and '.join(made)}, your data has {' and '.join(given)}, so its weights "
+            f"do not fit; {' and '.join(mends)}, or begin anew with: organza train"
+        )

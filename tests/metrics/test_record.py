@@ -11,6 +11,7 @@ import pytest
 
 from organza.errors import MeasureError
 from organza.metrics.record import OF_THE_MODEL, OF_THE_OUTCOME, Record, append, comparable, read, unlike
+from organza.report.scores import place
 
 RECORD = Record(
     name="MNIST-FD",
@@ -128,3 +129,17 @@ def test_what_differs_is_named() -> None:
     assert not groups
     assert refused == ["MNIST-FD: not comparable, for these differ: n_fake (100, 7), split (train, test)"]
     assert "not every run" in comparable([[RECORD], [replace(RECORD, name="FID")]])[1][0]
+
+
+def test_runs_share_a_place_where_they_are_within_two_standard_errors() -> None:
+    def places(errors: float | None, *, higher: bool = False) -> list[str]:
+        records = [
+            replace(RECORD, value=value, standard_error=errors, higher_is_better=higher) for value in (10.0, 12.0, 20.0)
+        ]
+        return [place(one, records).strip() for one in records]
+
+    assert places(None) == ["#1", "#2", "#3"]
+    assert places(0.1) == ["#1", "#2", "#3"]
+    assert places(1.0) == ["#1", "#1", "#3"]
+    assert places(1.0, higher=True) == ["#2", "#2", "#1"]
+    assert places(10.0) == ["#1", "#1", "#1"]

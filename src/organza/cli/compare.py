@@ -12,8 +12,8 @@ from organza.cli.options import parse
 
 DESCRIPTION = """Rank runs by the newest records of each score in their scores.jsonl.
 
-Records that differ in anything but the model are not ranked; what differs is named. Exit code 1 if nothing could be
-ranked."""
+Runs share a place where they differ by no more than twice the standard error. Records that differ in anything but the
+model are not ranked; what differs is named. Exit code 1 if nothing could be ranked."""
 
 
 @final

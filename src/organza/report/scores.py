@@ -155,9 +155,14 @@ def value(one: Record) -> str:
 
 
 def place(one: Record, records: Sequence[Record]) -> str:
-    """Its place among the records; empty for scores that only their floor can judge."""
-    up = one.higher_is_better
-    if up is None or not math.isfinite(one.value):
+    """One more than the records that are clearly better; empty for scores that only their floor can judge.
+
+    Clearly: by more than twice the standard error of the difference, where errors were estimated.
+    """
+    if one.higher_is_better is None or not math.isfinite(one.value):
         return ""
-    better = sum(other.value > one.value if up else other.value < one.value for other in records)
-    return f"  #{better + 1}"
+    sign, clear = (1 if one.higher_is_better else -1), 0
+    for other in records:
+        error = math.hypot(one.standard_error or 0.0, other.standard_error or 0.0)
+        clear += sign * (other.value - one.value) > 2 * error
+    return f"  #{clear + 1}"
