@@ -48,3 +48,32 @@ def test_without_depth_fakes_come_back_as_they_are_but_without_a_graph() -> None
     back = History((1, 2, 2), rows=4, depth=0)(fake, ALL, torch.zeros(4, 2))
     assert torch.equal(back, fake)
     assert not back.requires_grad
+
+
+def test_ranks_join_what_each_keeps_of_its_positions() -> None:
+    one, ranks = History((1, 2, 2), rows=4, depth=2), [History((1, 2, 2), rows=4, depth=2) for _ in range(2)]
+    torch.manual_seed(0)
+
+    def join() -> None:
+        """`merge` asks for the sums one after the other: of the owners, the images, the counts."""
+        kept = [(each.own, each.images * each.own.view(-1, 1, 1, 1, 1), each.filled * each.own) for each in ranks]
+        sums = [sum(parts[1:], parts[0]).clone() for parts in zip(*kept, strict=True)]
+        for each in ranks:
+            waiting = iter(sums)
+            each.merge(lambda values, waiting=waiting: values.copy_(next(waiting)))
+
+    for step in range(8):
+        fake, noise = torch.randn(4, 1, 2, 2), torch.rand(4, 2)
+        one(fake, ALL, noise)
+        for each, part in zip(ranks, (slice(0, 2), slice(2, 4)), strict=True):
+            each(fake[part], ALL[part], noise[part])
+        if step % 3 == 2:
+            join()
+    join()
+    for each in ranks:
+        assert torch.equal(each.images, one.images)
+        assert torch.equal(each.filled, one.filled)
+    fresh = History((1, 2, 2), rows=4, depth=2)
+    fresh.load_state_dict(one.state_dict())
+    fresh.merge(lambda values: None)  # restored, and no step since then: nothing is lost
+    assert torch.equal(fresh.images, one.images)
