@@ -6,7 +6,8 @@ with Conditional GANs", CVPR 2018 (arXiv:1711.11585): several critics, feature m
 
 Differs from the papers: any size, also one that does not divide; dropout follows from a number per sample, so that
 noise is the same on any number of ranks; averaged weights; no local enhancer, no instance maps, no perceptual loss. The
-class's defaults are for small images and a few minutes: instance norm, doubling without a grid, larger steps.
+class's defaults are for small images and a few minutes: the L1 distance alone at first, instance norm, doubling without
+a grid, larger steps.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Pix2Pix(Translation):
     """Norm of the critic's layers."""
     critic_layers: int = 2
     """Halvings of the critic: 0, 1, 2, 3 judge patches of 1, 16, 34, 70 pixels."""
-    critic_width: int = 32
+    critic_width: int = 16
     """Channels of the critic's first layer, doubled at each further one."""
     scales: int = 1
     """Critics, each for half the size of the one before."""
@@ -74,14 +75,14 @@ class Pix2Pix(Translation):
     """Weight of the game in the generator's loss; 0: no critic, the distance alone."""
     l1: float = 100.0
     """Weight of the mean absolute difference of pixels."""
-    feature_matching: float = 0.0
-    """Weight of the same distance of the critic's features; 10 in pix2pixHD."""
+    pretrain: float = 0.5
+    """Share of the budget that is spent on the L1 distance alone, which is faster; 0 in the papers."""
+    feature_matching: float = 10.0
+    """Weight of the same distance of the critic's features, as in pix2pixHD; 0 in pix2pix."""
     init: Init = "he"
     """How weights are drawn at the start."""
     generator_lr: float = 2e-3
     """Adam step size of the generator at the start."""
-    decay_from: float = 0.3
-    """Share of the budget after which step sizes fall in a straight line; 0.5 in the paper."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,6 +92,8 @@ class Pix2Pix(Translation):
             raise UsageError(f"dropout must be below 1 and scales at least 1; got {self.dropout} and {self.scales}")
         if min(self.adversarial, self.l1, self.feature_matching) < 0 or not self.adversarial + self.l1:
             raise UsageError("adversarial, l1 and feature_matching must be at least 0, and not both of the first two 0")
+        if not 0 <= self.pretrain < 1 or (self.pretrain and not self.l1):
+            raise UsageError(f"pretrain must be from 0 to below 1, and 0 without l1; got {self.pretrain}")
 
     def build(self, data: Spec) -> Game:
         """Two networks, one turn each."""
@@ -123,7 +126,7 @@ class Pix2Pix(Translation):
             source, image, fake = seen(batch)
             distance = l1_loss(fake.float(), image)
             terms = {"l1": self.l1 * distance} if self.l1 else {}
-            if self.adversarial:
+            if self.adversarial and clock.progress >= self.pretrain:
                 judged = c(fake, source)
                 games = torch.stack([objective.generator(score, score) for score, _ in judged])
                 terms[self.loss] = self.adversarial * games.mean()
@@ -137,7 +140,7 @@ class Pix2Pix(Translation):
 
         generator = self.player(g, self.generator_lr, self.halflife)
         critic = self.player(c, self.critic_lr, 0.0)
-        turns = [Turn("critic", critic, critic_loss)] if self.adversarial else []
+        turns = [Turn("critic", critic, critic_loss, begin=self.pretrain)] if self.adversarial else []
         return Game(
             players={"generator": generator, "critic": critic},
             turns=[*turns, Turn("generator", generator, generator_loss)],
@@ -177,14 +180,14 @@ def indices_to_maps(source: Tensor, kinds: int) -> Tensor:
 
 PRESETS = {
     "paper": Pix2Pix(
-        batch=1, width=64, dropout_blocks=3, up="transposed", generator_norm="batch", critic_norm="batch",
-        critic_layers=3, critic_width=64, jitter=30 / 256, flip=True, init="normal", generator_lr=2e-4, critic_lr=2e-4,
-        decay_from=0.5, final_rate=0.0, halflife=0.0, length=200,
+        batch=1, pretrain=0.0, feature_matching=0.0, width=64, dropout_blocks=3, up="transposed",
+        generator_norm="batch", critic_norm="batch", critic_layers=3, critic_width=64, jitter=30 / 256, flip=True,
+        init="normal", generator_lr=2e-4, critic_lr=2e-4, final_rate=0.0, halflife=0.0, length=200,
     ),
     "hd": Pix2Pix(
-        batch=1, generator="resnet", width=64, depth=4, blocks=9, critic_layers=3, critic_width=64, scales=2,
-        loss="least_squares", l1=0.0, feature_matching=10.0, jitter=30 / 256, flip=True, init="normal",
-        generator_lr=2e-4, critic_lr=2e-4, decay_from=0.5, final_rate=0.0, halflife=0.0, length=200,
+        batch=1, pretrain=0.0, generator="resnet", width=64, depth=4, blocks=9, critic_layers=3, critic_width=64,
+        scales=2, loss="least_squares", l1=0.0, feature_matching=10.0, jitter=30 / 256, flip=True, init="normal",
+        generator_lr=2e-4, critic_lr=2e-4, final_rate=0.0, halflife=0.0, length=200,
     ),
     "tiny": Pix2Pix(batch=16, width=4, critic_width=4, length=1),
 }  # fmt: skip

@@ -1,0 +1,33 @@
+"""pix2pix learns pixels first, then plays."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from test_contract import build, tiny
+
+from organza.errors import UsageError
+from organza.game import Clock
+from organza.recipes import RECIPES
+from organza.trainer import draw
+from worlds import world_for
+
+
+@pytest.mark.parametrize("fields", [{}, {"pretrain": 0.0}, {"feature_matching": 0.0}, {"adversarial": 0.0}])
+def test_the_critic_comes_when_the_pixels_have_been_learned(fields: dict[str, float]) -> None:
+    recipe, world = tiny("pix2pix", **fields), world_for(RECIPES["pix2pix"])
+    game = build(recipe, world)
+    batch = next(world.batches(4))
+    batch |= draw(game, batch, 0)
+    for progress in (0.0, 0.49, 0.5):
+        clock, plays = Clock(progress=progress), recipe.pretrain <= progress and recipe.adversarial > 0
+        assert [turn.name for turn in game.turns if turn.due(clock)] == ["critic"] * plays + ["generator"]
+        terms = game.turns[-1].loss(batch, clock).terms
+        matched = ["feature_matching"] * (plays and recipe.feature_matching > 0)
+        assert sorted(terms) == sorted(["l1", *["nonsaturating"] * plays, *matched])
+        assert all(torch.isfinite(term) for term in terms.values())
+
+
+def test_pixels_cannot_come_first_where_they_do_not_count() -> None:
+    with pytest.raises(UsageError, match=r"pretrain must be from 0 to below 1, and 0 without l1; got 0\.5"):
+        tiny("pix2pix", l1=0.0, pretrain=0.5)
