@@ -162,6 +162,20 @@ def test_a_signal_ends_training_after_it_has_saved(tmp_path: Path) -> None:
     assert newest.name == "000000160"
 
 
+def test_a_line_comes_after_a_while_though_no_row_is_due(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = RunSettings(samples=64, device="cpu", doctor="off", log_every=10_000)
+    organza.train("vanilla:tiny", data="ring8", run=tmp_path / "quiet", settings=settings)
+    assert " left\n" not in capsys.readouterr().out
+    monkeypatch.setattr("organza.hooks.console.SILENCE_S", 0.0)
+    organza.train("vanilla:tiny", data="ring8", run=tmp_path / "slow", settings=settings)
+    told = [line for line in capsys.readouterr().out.splitlines() if line.endswith(" left")]
+    assert [line.split()[:3] for line in told] == [
+        [f"{share}%", str(samples), "samples"] for share, samples in ((25, 16), (50, 32), (75, 48), (100, 64))
+    ]
+
+
 def test_a_run_that_another_process_trains_is_not_touched(tmp_path: Path) -> None:
     paused = RunSettings(samples=640, device="cpu", pause_at=64)
     run = organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=paused)

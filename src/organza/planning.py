@@ -22,7 +22,7 @@ import torch
 from organza.assemble import build, open_data, prepare
 from organza.data import DataOptions
 from organza.game import Game, Player, Report
-from organza.hooks.console import clock_face
+from organza.hooks.console import clock_face, per_second
 from organza.hooks.signals import Signals
 from organza.recipe import Recipe, named
 from organza.run import create_run
@@ -71,7 +71,7 @@ def estimate(recipe: Recipe, *, data: str, settings: RunSettings, options: DataO
         lines.append(f"{'on ' + device:<12} {peak / 2**20:,.0f} MiB of tensors at the peak of a run")
     lines += [
         f"{'memory':<12} {peak_bytes() / 2**20:,.0f} MiB at the peak of a run, on the host",
-        f"{'pace':<12} {pace:,.0f} samples/s" if pace >= 10 else f"{'pace':<12} {pace:.2g} samples/s",
+        f"{'pace':<12} {per_second(pace)}",
     ]
     if budget.samples:
         lines.append(f"{'time':<12} {clock_face(budget.samples / pace)} for {budget.samples:,} samples")

@@ -12,12 +12,14 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from organza.game import Clock
+from organza.game import Clock, Report
 from organza.reading import balance
 from organza.trainer import Budget
 
 PLAIN_EVERY_S = 10.0
 """Seconds between plain lines."""
+SILENCE_S = 20.0
+"""Seconds after which a line comes even if no row does: the first one takes long where steps are slow."""
 
 
 def say(line: str) -> None:
@@ -27,12 +29,12 @@ def say(line: str) -> None:
 
 @final
 class Console:
-    """Shows rows of metrics.jsonl as they come."""
+    """Shows rows of metrics.jsonl as they come, and at the end of a step that the run goes on where none does."""
 
     def __init__(self, *, title: str, budget: Budget, start: Clock) -> None:
         self.title, self.budget = title, budget
-        self.began, self.from_progress = time.monotonic(), start.progress
-        self.printed_at = float("-inf")
+        self.began, self.start = time.monotonic(), start
+        self.printed_at, self.heard_at = float("-inf"), self.began
         terminal = Terminal()
         self.live = Live(console=terminal, refresh_per_second=4, transient=False) if terminal.is_terminal else None
 
@@ -51,6 +53,7 @@ class Console:
         """A row has been written."""
         if "samples_per_s" not in row:  # measured after the last step
             return
+        self.heard_at = time.monotonic()
         if self.live:
             bar = ProgressBar(total=1, completed=row["progress"], width=40)
             self.live.update(Group(bar, *(Text(line) for line in self.lines(row))))
@@ -58,13 +61,29 @@ class Console:
             self.printed_at = time.monotonic()
             say(" | ".join(self.lines(row)))
 
+    def pulse(self, report: Report) -> None:
+        """A step has been taken: say so if nothing has been heard for long."""
+        now, clock = time.monotonic(), report.clock
+        if now - self.heard_at < SILENCE_S:
+            return
+        self.heard_at, pace = now, (clock.samples - self.start.samples) / (now - self.began)
+        line = f"{clock.progress:4.0%}  {clock.samples:,} samples  {per_second(pace)}  {self.left(clock.progress)}"
+        if self.live:
+            self.live.update(Text(line))
+        else:
+            say(line)
+
+    def left(self, progress: float) -> str:
+        """The time that is left, if it goes on as it has since the beginning."""
+        done = progress - self.start.progress
+        seconds = (time.monotonic() - self.began) * (1 - progress) / done if done > 0 else 0.0
+        return f"{clock_face(seconds)} left"
+
     def lines(self, row: dict[str, Any]) -> list[str]:
         """Pace, numbers, meaning."""
-        done = row["progress"] - self.from_progress
-        left = (time.monotonic() - self.began) * (1 - row["progress"]) / done if done > 0 else 0.0
         pace = (
             f"{row['progress']:4.0%}  {row['samples'] / 1000:,.1f} kimg  epoch {row['epoch']:.2f}  "
-            f"{row['samples_per_s']:,.0f} samples/s  {clock_face(left)} left"
+            f"{per_second(row['samples_per_s'])}  {self.left(row['progress'])}"
         )
         numbers = []
         if {"d_real", "d_fake"} <= row.keys():
@@ -77,6 +96,11 @@ class Console:
                 losses.setdefault(turn, []).append(f"{term} {value:.3f}")
         numbers += [f"{turn}: {', '.join(terms)}" for turn, terms in losses.items()]
         return [pace, "  ".join(numbers), row.get("failed") or balance(row)]
+
+
+def per_second(pace: float) -> str:
+    """A pace in words, with two digits where it is slow."""
+    return f"{pace:,.0f} samples/s" if pace >= 10 else f"{pace:.2g} samples/s"
 
 
 def number(value: Any) -> str:

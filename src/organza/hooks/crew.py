@@ -107,7 +107,7 @@ class Crew:
         if self.evaluation:
             self.evaluation.listeners += [recorder.note, lambda row: recorder.finish(), show_scores]
         stack.callback(recorder.finish)
-        hooks: list[Hook] = [recorder]
+        hooks: list[Hook] = [recorder, console.pulse]
         if settings.doctor != "off":
             hooks.append(self.doctor(recorder, trackers))
         if self.clock.samples == 0:
