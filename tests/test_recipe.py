@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from organza.data.spec import ImageSpec, VectorSpec
 from organza.errors import DataError, UsageError
-from organza.recipe import Recipe, find, named
+from organza.recipe import LIMITS, Recipe, find, named
 from organza.recipes import RECIPES
 from organza.recipes.dcgan import DCGAN
 from organza.recipes.dcgan import PRESETS as DCGAN_PRESETS
@@ -153,3 +154,16 @@ def test_a_recipe_refuses_kinds_of_data_that_it_cannot_make(tmp_path: Path) -> N
     recipe.check(ImageSpec())
     with pytest.raises(DataError, match="Mine makes image data, but this source holds vector data"):
         recipe.check(VectorSpec())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_no_family_takes_numbers_that_make_no_sense(name: str) -> None:
+    recipe = find(f"{name}:tiny").recipe
+    limited = {field: is_within for names, is_within, _ in LIMITS for field in names.split() if hasattr(recipe, field)}
+    assert {"batch", "length", "generator_lr", "critic_lr"} <= limited.keys()
+    for field, is_within in limited.items():
+        if not isinstance(getattr(recipe, field), str | bool):
+            wrong = -0.1 if not is_within(-0.1) else 1.1
+            values = (wrong,) if isinstance(getattr(recipe, field), tuple) else wrong
+            with pytest.raises(UsageError, match=f"^{field} must be .*; got "):
+                replace(recipe, **{field: values})

@@ -24,14 +24,27 @@ OWN = "organza_user_"
 """Begins the names of modules that come from files of the user's own."""
 LIMITS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     (
-        "batch length latent width critic_width growth generator_widths critic_widths critic_repeats penalty_every "
-        "generator_batch",
+        "batch length latent width widest growth patch base skip expansion scales embedding generator_width "
+        "generator_widths generator_base generator_batch critic_width critic_widths critic_widest critic_base "
+        "critic_repeats penalty_every path_every mapping_layers w_size blur_until patches temperature clip "
+        "class_weight",
         lambda number: 0 < number < math.inf,
         "above 0",
     ),
-    ("lr generator_lr critic_lr halflife", lambda number: 0 <= number < math.inf, "at least 0"),
-    ("augment_share augment_target", lambda number: 0 <= number <= 1, "from 0 to 1"),
-    ("betas", lambda number: 0 <= number < 1, "at least 0 and below 1"),
+    (
+        "lr generator_lr critic_lr pretrain_lr halflife r1 r2 gradient_penalty slope drift path_length orthogonality "
+        "lecam real_consistency fake_consistency categorical_weight continuous_weight reconstruct adversarial "
+        "feature_matching l1 l1_holes l1_known perceptual_weight cycle identity nce history jitter blur downs blocks "
+        "depth kinds dropout_blocks critic_layers critic_depth critic_plain minibatch_std attention standing",
+        lambda number: 0 <= number < math.inf,
+        "at least 0",
+    ),
+    (
+        "augment_share augment_target smooth fade mixing pretrain",
+        lambda number: 0 <= number <= 1,
+        "from 0 to 1",
+    ),
+    ("betas final_beta2 dropout momentum memory growing", lambda number: 0 <= number < 1, "at least 0 and below 1"),
 )
 """Names that fields of recipes may have, which numbers they take, and that in words."""
 
@@ -72,6 +85,10 @@ class Recipe(ABC):
                 for number in value if isinstance(value, tuple) else (value,):
                     if type(number) in (int, float) and not is_within(number):
                         raise UsageError(f"{name} must be {needed}; got {value}")
+        penalties = [name for name in ("r1", "r2", "gradient_penalty") if getattr(self, name, 0)]
+        if penalties and getattr(self, "critic_norm", "") == "batch":
+            names = " and ".join(penalties)
+            raise UsageError(f"critic_norm batch couples the samples of a batch, so {names} must be 0")
 
     @abstractmethod
     def build(self, data: Spec) -> Game:

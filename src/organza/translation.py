@@ -64,11 +64,6 @@ class Translation(ImageToImage):
     jitter: float = 0.0
     """Images are enlarged by this share and cut at a random place; 30 / 256 in the papers."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.jitter < 0:
-            raise UsageError(f"jitter must be at least 0; got {self.jitter}")
-
     def moved(self, batch: Batch) -> Batch:
         """The batch with both sides cropped and mirrored; it holds the noise `jitter`, (N, COLUMNS)."""
         return jittered(batch, ("source", "image"), enlarge=self.jitter, flip=self.flip)
@@ -96,10 +91,9 @@ class Restoration(ImageToImage):
     def __post_init__(self) -> None:
         super().__post_init__()
         weights, layers = self.perceptual_layer_weights, self.perceptual_layers
-        if self.perceptual_weight < 0 or (weights and len(weights) != len(layers)):
+        if weights and len(weights) != len(layers):
             raise UsageError(
-                "perceptual_weight must be at least 0, and perceptual_layer_weights as many as perceptual_layers; got "
-                f"{self.perceptual_weight} and {len(weights)} for {len(layers)}"
+                f"there must be a weight for each of perceptual_layers; got {len(weights)} for {len(layers)}"
             )
 
     def check(self, data: Spec) -> None:

@@ -16,6 +16,7 @@ from organza.recipe import find
 from organza.trainer import Budget, draw, take, train
 from worlds import World, ring, shapes
 
+PAPER = {"loss": "hinge", "r1": 0.0, "critic_spectral": True}
 LAYERS = nn.Linear | nn.Conv2d | nn.Embedding
 
 
@@ -33,16 +34,16 @@ def normed(game: Game, player: str) -> list[bool]:
     return [is_parametrized(layer, "weight") for layer in layers]
 
 
-def test_the_critic_has_spectral_norm_and_the_generator_if_asked() -> None:
-    game = built(shapes())
-    assert all(normed(game, "critic"))
-    assert not any(normed(game, "generator"))
-    assert all(normed(built(shapes(), generator_spectral=True), "generator"))
+@pytest.mark.parametrize("asked", ["critic", "generator"])
+def test_a_network_has_spectral_norm_if_asked(asked: str) -> None:
+    game = built(shapes(), **{f"{asked}_spectral": True})
+    for player in game.players:
+        assert all(normed(game, player)) if player == asked else not any(normed(game, player))
 
 
 def test_a_power_iteration_follows_each_update_of_its_own_network() -> None:
     world = shapes()
-    game, batch = built(world, generator_spectral=True, generator_norm="none"), next(world.batches(16))
+    game, batch = built(world, **PAPER, generator_spectral=True, generator_norm="none"), next(world.batches(16))
     critic, generator = game.turns
     for turn, moving, still in ((critic, "critic", "generator"), (generator, "generator", "critic")):
         before = {name: [b.clone() for b in player.network.buffers()] for name, player in game.players.items()}
@@ -56,7 +57,7 @@ def test_a_power_iteration_follows_each_update_of_its_own_network() -> None:
 
 def test_each_real_sample_has_a_margin_of_its_own_below_1() -> None:
     world = shapes(labelled=False)
-    game, batch = built(world, smooth=0.4), next(world.batches(16))
+    game, batch = built(world, **PAPER, smooth=0.4), next(world.batches(16))
     noisy = batch | draw(game, batch, 3)
     loss = game.turns[0].loss(noisy, Clock())
     real, fake = loss.watch["real_score"], loss.watch["fake_score"]  # 16 pixels have one place only
@@ -77,7 +78,7 @@ def test_reconstructions_are_of_real_images_and_fall() -> None:
 
 def test_with_batch_norm_in_the_critic_fakes_do_not_change_the_scores_of_real_images() -> None:
     world = shapes()
-    game, batch = built(world, critic_norm="batch", augment=()), next(world.batches(16))
+    game, batch = built(world, **PAPER, critic_norm="batch", augment=()), next(world.batches(16))
     noisy = batch | draw(game, batch, 3)
     first, second = (
         game.turns[0].loss(noisy | {"latent": latent}, Clock()).watch
@@ -89,7 +90,7 @@ def test_with_batch_norm_in_the_critic_fakes_do_not_change_the_scores_of_real_im
 
 def test_without_reconstruction_there_are_no_decoders() -> None:
     world = shapes()
-    game, batch = built(world, reconstruct=0.0), next(world.batches(16))
+    game, batch = built(world, **PAPER, reconstruct=0.0), next(world.batches(16))
     assert not list(game.players["critic"].network.get_submodule("decoders").children())
     assert list(take(game.turns[0], batch | draw(game, batch, 3), Clock()).loss.terms) == ["hinge"]
 
@@ -119,9 +120,9 @@ def test_the_papers_average_keeps_999_of_1000_per_step() -> None:
 
 
 def test_what_makes_no_sense_is_refused() -> None:
-    with pytest.raises(UsageError, match="skip must be at least 1"):
+    with pytest.raises(UsageError, match="skip must be above 0; got 0"):
         find("fastgan", skip=0)
-    with pytest.raises(UsageError, match="smooth is a share"):
+    with pytest.raises(UsageError, match="smooth must be from 0 to 1"):
         find("fastgan", smooth=1.5)
     with pytest.raises(UsageError, match="reconstruct must be at least 0"):
         find("fastgan", reconstruct=-1.0)
@@ -129,3 +130,27 @@ def test_what_makes_no_sense_is_refused() -> None:
         find("fastgan").recipe.build(ring().spec)
     with pytest.raises(DataError, match="conditional yes needs labels"):
         find("fastgan", conditional="yes").recipe.build(shapes(labelled=False).spec)
+
+
+def test_the_penalty_is_the_squared_gradient_of_the_mean_score_and_shares_the_pass_of_the_loss() -> None:
+    world = shapes()
+    game, batch = built(world, augment=(), r1=3.0), next(world.batches(16))
+    noisy, critic = batch | draw(game, batch, 3), game.players["critic"].network
+    often, seldom = (game.turns[0].loss(noisy, Clock(step=step)).terms for step in (4, 5))
+    assert "r1" not in seldom
+    torch.testing.assert_close(often["relativistic"], seldom["relativistic"])
+    image = batch["image"].clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(critic(image, batch["label"])[0].mean(1).sum(), image)
+    torch.testing.assert_close(often["r1"].detach(), 4 * 3.0 / 2 * gradient.flatten(1).square().sum(1).mean())
+
+
+def test_two_classes_ask_for_different_features_at_each_place() -> None:
+    critic = built(shapes()).players["critic"].network
+    features = critic.get_submodule("features")
+    seen: list[torch.Tensor] = []
+    features.register_forward_hook(lambda module, given, made: seen.append(made))
+    image = torch.rand(2, *shapes().spec.shape) * 2 - 1
+    first, second = (critic(image, torch.full((2,), label))[0] for label in (0, 1))
+    weights = critic.get_submodule("embed").weight
+    expected = seen[0].flatten(1) @ (weights[1] - weights[0])
+    torch.testing.assert_close((second - first)[:, 0], expected)

@@ -29,5 +29,5 @@ def test_the_critic_comes_when_the_pixels_have_been_learned(fields: dict[str, fl
 
 
 def test_pixels_cannot_come_first_where_they_do_not_count() -> None:
-    with pytest.raises(UsageError, match=r"pretrain must be from 0 to below 1, and 0 without l1; got 0\.5"):
+    with pytest.raises(UsageError, match=r"l1, which is 0, so pretrain must be 0; got 0\.5"):
         tiny("pix2pix", l1=0.0, pretrain=0.5)

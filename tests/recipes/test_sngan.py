@@ -114,7 +114,7 @@ def test_images_that_are_not_square_train_and_are_made(size: tuple[int, int, int
 
 def test_nonsense_sizes_are_refused() -> None:
     for name in ("generator_width", "critic_width", "widest", "critic_base"):
-        with pytest.raises(UsageError, match=f"{name} must be (at least 1|above 0)"):
+        with pytest.raises(UsageError, match=f"{name} must be above 0"):
             find("sngan", **{name: 0})
     with pytest.raises(UsageError, match="critic_plain must be at least 0"):
         find("sngan", critic_plain=-1)

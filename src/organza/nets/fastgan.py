@@ -192,7 +192,8 @@ class FewShotCritic(nn.Module):
 
     Halved until the shorter side is at most `base`. Two decoders reconstruct the whole image from the last map, at up
     to half its size, and a window of half its height and width from the map before. A label adds the inner product of
-    its embedding with the sum of the features over all places.
+    its embedding with the features of all places, each for itself: their sum tells shallow networks too little, and one
+    picture per class is all that they then ask for.
 
     Args:
         data: The images.
@@ -225,7 +226,9 @@ class FewShotCritic(nn.Module):
         last, (rows, columns) = channels[-1], sizes[-1]
         self.features = nn.Sequential(*leaky(nn.Conv2d(last, last, 1), last, norm))
         self.head = Float32(nn.Conv2d(last, 1, (min(4, rows), min(4, columns))))
-        self.embed = nn.Embedding(num_classes, last) if num_classes else None
+        self.embed = nn.Embedding(num_classes, last * rows * columns) if num_classes else None
+        if self.embed is not None:
+            nn.init.normal_(self.embed.weight, std=self.embed.embedding_dim**-0.5)
         self.part_scale = 2 ** max(self.halvings - 1, 1)  # pixels of the image per pixel of the map before the last
         self.part_size = sizes[max(self.halvings - 1, 1)]
         self.doublings = min(max(self.halvings - 1, 1), MOST_DOUBLINGS)
@@ -244,7 +247,7 @@ class FewShotCritic(nn.Module):
         features = self.features(x)
         score = self.head(features).flatten(1)
         if self.embed is not None and label is not None:
-            score = score + (features.float().sum((2, 3)) * self.embed(label)).sum(1, keepdim=True)
+            score = score + (features.float().flatten(1) * self.embed(label)).sum(1, keepdim=True)
         if place is None:
             return score, []
         whole, part = self.decoders

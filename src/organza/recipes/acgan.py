@@ -81,12 +81,6 @@ class ACGAN(Recipe):
         super().__post_init__()
         if self.smooth and not OBJECTIVES[self.loss].smooths:
             raise UsageError(f"loss {self.loss} knows no label smoothing, so smooth must be 0")
-        if self.critic_norm == "batch" and self.r1:
-            raise UsageError("critic_norm batch couples the samples of a batch, so r1 must be 0")
-        if self.class_weight <= 0:
-            raise UsageError(
-                f"class_weight must be above 0, or nothing ties samples to classes; got {self.class_weight}"
-            )
 
     def build(self, data: Spec) -> Game:
         """A generator that is told the class, a critic that reads it, one turn each."""

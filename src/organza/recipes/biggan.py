@@ -99,8 +99,6 @@ class BigGAN(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.standing < 0:
-            raise UsageError(f"standing counts passes, from 0; got {self.standing}")
         for name in ("real_consistency", "fake_consistency"):
             if getattr(self, name) and not self.augment:
                 raise UsageError(f"{name} needs changes that scores must not follow: --augment flip translation")

@@ -83,10 +83,6 @@ class CGAN(Recipe):
         super().__post_init__()
         if self.smooth and not OBJECTIVES[self.loss].smooths:
             raise UsageError(f"loss {self.loss} knows no label smoothing, so smooth must be 0")
-        if self.critic_norm == "batch" and self.r1:
-            raise UsageError("critic_norm batch couples the samples of a batch, so r1 must be 0")
-        if not (0 <= self.dropout < 1 and 0 <= self.momentum < 1):
-            raise UsageError(f"dropout and momentum are at least 0 and below 1; got {self.dropout} and {self.momentum}")
         if self.dropout and self.nets == "plain":
             raise UsageError("nets plain has no dropout, so dropout must be 0")
         if self.nets == "maxout" and self.critic_labels == "project":

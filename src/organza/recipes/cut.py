@@ -86,10 +86,8 @@ class CUT(Translation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.downs, self.blocks, self.critic_layers, self.nce) < 0:
-            raise UsageError("downs, blocks, critic_layers and nce must be at least 0; one is negative")
-        if min(self.patches, self.head) < 1 or self.temperature <= 0:
-            raise UsageError("patches, head and temperature must be above 0")
+        if self.head < 1:
+            raise UsageError(f"head must be above 0; got {self.head}")
 
     def build(self, data: Spec) -> Game:
         """Two networks, one turn each, which share the pass of the generator."""

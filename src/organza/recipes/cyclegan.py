@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from organza.data.spec import ImageSpec, Spec
-from organza.errors import UsageError
 from organza.game import Batch, Clock, Game, Generate, Loss, Player, Shared, Turn
 from organza.inference import at_once, from_sources
 from organza.losses import OBJECTIVES
@@ -74,13 +73,6 @@ class CycleGAN(Translation):
     """Older fakes, of each side, that the critics see again; 0: none."""
     init: Init = "he"
     """How weights are drawn at the start."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if min(self.downs, self.blocks, self.critic_layers, self.history, self.cycle, self.identity) < 0:
-            raise UsageError(
-                "downs, blocks, critic_layers, history, cycle and identity must be at least 0; one is negative"
-            )
 
     def build(self, data: Spec) -> Game:
         """Two networks in each player, one turn each, which share the pass of the generators."""

@@ -91,8 +91,6 @@ class DCGAN(Recipe):
         super().__post_init__()
         if self.smooth and not OBJECTIVES[self.loss].smooths:
             raise UsageError(f"loss {self.loss} knows no label smoothing, so smooth must be 0")
-        if self.critic_norm == "batch" and (self.r1 or self.r2):
-            raise UsageError("critic_norm batch couples the samples of a batch, so r1 and r2 must be 0")
 
     def build(self, data: Spec) -> Game:
         """Two networks, one turn each."""

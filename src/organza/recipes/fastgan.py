@@ -8,13 +8,14 @@ Augmentation: Zhao et al. 2020 (arXiv:2006.10738). Labels are an extra here, by 
 Differs from the paper: reconstructions are compared by `pixel_pyramid`, the mean absolute difference of pixels at three
 sizes, where the paper has LPIPS, which needs a pretrained network; any image size, so gates span `skip` doublings; the
 window is half as high and wide as the image; scores are of one map. Noise inside the generator is left out
-after training, so a sample depends on its latent alone. The class's defaults are for small images and a few minutes.
+after training, so a sample depends on its latent alone. The class's defaults are for small images and a few minutes:
+relativistic pairs with R1 (Huang et al. 2024, arXiv:2501.05441) where the paper has the hinge and spectral norm.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -22,7 +23,6 @@ from torch.optim import Adam
 
 from organza.augment import Augment, Augmentation
 from organza.data.spec import ImageSpec, Spec
-from organza.errors import UsageError
 from organza.game import Batch, Clock, Game, Loss, Player, Turn
 from organza.inference import at_once, from_latents
 from organza.losses import OBJECTIVES
@@ -30,6 +30,7 @@ from organza.nets.fastgan import FewShotCritic, FewShotGenerator, pyramid_distan
 from organza.nets.layers import Init, initialise
 from organza.nets.residual import MapNorm
 from organza.nets.spectral import advance, spectrally_normed
+from organza.penalties import score_and_squared_gradient
 from organza.recipe import Conditional, Recipe, known_classes
 from organza.schedules import constant, cosine
 
@@ -61,21 +62,29 @@ class FastGAN(Recipe):
     """Whether every second doubling of the generator gets noise of learned strength in training."""
     conditional: Conditional = "auto"
     """Whether the generator takes labels and the critic judges sample and label together; auto: if there are any."""
+    loss: Literal["relativistic", "hinge", "nonsaturating", "least_squares"] = "relativistic"
+    """The game that is played with the scores; hinge in the paper."""
+    r1: float = 0.1
+    """Weight gamma of the gradient penalty on real samples (gamma / 2 in the loss)."""
+    penalty_every: int = 4
+    """Steps between penalties, each weighted by as much (lazy regularisation)."""
     reconstruct: float = 1.0
     """Weight of each of the critic's two reconstructions of real images; 0: no decoders."""
     smooth: float = 0.2
-    """The hinge of a real sample is drawn between 1 - smooth and 1, at every turn anew."""
+    """The hinge of a real sample is drawn between 1 - smooth and 1, at every turn anew. Other losses have none."""
     generator_norm: MapNorm = "batch"
     """Norm of the generator's hidden layers."""
     critic_norm: MapNorm = "none"
     """Norm of the critic's hidden layers; batch couples the samples of a batch."""
     generator_spectral: bool = False
-    """Whether the generator's layers have spectral norm, as the critic's always do."""
+    """Whether the generator's layers have spectral norm, as in the paper."""
+    critic_spectral: bool = False
+    """Whether the critic's have."""
     init: Init = "he"
     """How weights are drawn at the start."""
-    generator_lr: float = 4e-3
+    generator_lr: float = 6e-3
     """Adam step size of the generator at the start."""
-    critic_lr: float = 4e-3
+    critic_lr: float = 6e-3
     """Adam step size of the critic at the start."""
     final_rate: float = 0.05
     """Share of the step sizes that is left at the end, after half a cosine over the budget; 1: constant."""
@@ -85,20 +94,11 @@ class FastGAN(Recipe):
     """What the critic's images go through, real and fake alike, so that it cannot learn a small set by heart."""
     augment_share: float = 0.5
     """Probability with which each of them acts on an image; the upper limit where it adapts."""
-    augment_target: float = 0.0
-    """Mean sign of the real scores to which the share adapts, from 0 on (ADA; 0.6 there); 0: it is constant."""
+    augment_target: float = 0.6
+    """Mean sign of the real scores (in a game of pairs: of their lead) to which the share adapts, from 0 on, as in ADA:
+    large sets need no change. 0: it is constant."""
     halflife: float = 1e6
     """Of the averaged generator, in samples; at most a twentieth of the samples seen. 0: no average."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("critic_width", "critic_widest", "critic_base", "skip"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1; got {getattr(self, name)}")
-        if not 0 <= self.smooth <= 1:
-            raise UsageError(f"smooth is a share from 0 to 1; got {self.smooth}")
-        if self.reconstruct < 0:
-            raise UsageError(f"reconstruct must be at least 0; got {self.reconstruct}")
 
     def build(self, data: Spec) -> Game:
         """Two networks, one turn each; a power iteration follows each update of a network with spectral norm."""
@@ -106,7 +106,7 @@ class FastGAN(Recipe):
         assert isinstance(data, ImageSpec)
         num_classes = known_classes(data, self.conditional)
         g, c = self.networks(data, num_classes)
-        hinge = OBJECTIVES["hinge"]
+        objective, is_hinge = OBJECTIVES[self.loss], self.loss == "hinge"
         augment = Augment(data, self.augment, share=constant(self.augment_share), target=self.augment_target)
         adapt = augment.adapt(samples=self.batch)
 
@@ -119,22 +119,39 @@ class FastGAN(Recipe):
         def label(batch: Batch, times: int = 1) -> Tensor | None:
             return torch.cat([batch["label"]] * times) if num_classes else None
 
+        def judged(batch: Batch, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+            """Scores of both, (N, places), and the reconstructions of the real ones."""
+            if self.critic_norm == "batch":  # statistics of its own for each side, as in the paper
+                real_score, remade = c(real, label(batch), batch.get("place"))
+                return real_score, c(fake, label(batch))[0], remade
+            score, remade = c(torch.cat([real, fake.to(real.dtype)]), label(batch, 2), batch.get("place"))
+            return *score.chunk(2), remade
+
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             fake = g(batch["latent"], label(batch), batch.get("noise"))
             real, fake = augment.pair(batch["image"], fake, batch, clock)
-            if self.critic_norm == "batch":  # statistics of its own for each side, as in the paper
-                real_score, remade = c(real, label(batch), batch.get("place"))  # (N, places)
-                fake_score = c(fake, label(batch))[0]
+            terms: dict[str, Tensor] = {}
+            if self.r1 and clock.step % self.penalty_every == 0:  # one forward pass for the losses and the penalty
+                found: list[tuple[Tensor, Tensor, list[Tensor]]] = []
+
+                def scores(real: Tensor) -> Tensor:
+                    found.append(judged(batch, real, fake))
+                    return found[0][0].mean(1)
+
+                _, squared = score_and_squared_gradient(scores, real)
+                terms["r1"] = self.penalty_every * self.r1 / 2 * squared.mean()
+                real_score, fake_score, remade = found[0]
             else:
-                score, remade = c(torch.cat([real, fake.to(real.dtype)]), label(batch, 2), batch.get("place"))
-                real_score, fake_score = score.chunk(2)
+                real_score, fake_score, remade = judged(batch, real, fake)
             # max(0, margin - score) with a margin of its own for each sample, from 1 - smooth to 1.
-            terms = {"hinge": hinge.critic(real_score + self.smooth * batch["margin"], fake_score)}
+            raised = real_score + self.smooth * batch["margin"] if is_hinge else real_score
+            terms[self.loss] = objective.critic(raised, fake_score)
             if self.reconstruct:
                 for name, view, made in zip(("whole", "part"), c.views(real, batch["place"]), remade, strict=True):
                     terms[f"pixel_pyramid_{name}"] = self.reconstruct * pyramid_distance(made, view)
-            watch = hinge.watch(real_score.mean(1), fake_score.mean(1))
-            return Loss(terms, watch=watch | augment.watch(watch["real_score"], clock))
+            watch = objective.watch(real_score.mean(1), fake_score.mean(1))
+            lead = real_score - fake_score if objective.needs_real else real_score
+            return Loss(terms, watch=watch | augment.watch(lead.mean(1), clock))
 
         def after_critic(means: dict[str, Tensor]) -> None:
             advance(c)
@@ -142,9 +159,11 @@ class FastGAN(Recipe):
                 adapt(means)
 
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
-            fake = augment(g(batch["latent"], label(batch), batch.get("noise")), batch, clock)
+            fake = g(batch["latent"], label(batch), batch.get("noise"))
+            real, fake = augment.pair(batch["image"], fake, batch, clock)
             fake_score = c(fake, label(batch))[0]
-            return Loss({"hinge": hinge.generator(fake_score, fake_score)})
+            real_score = c(real, label(batch))[0] if objective.needs_real else fake_score
+            return Loss({self.loss: objective.generator(real_score, fake_score)})
 
         generator = Player(
             g,
@@ -192,7 +211,9 @@ class FastGAN(Recipe):
         )
         for network in (g, c):
             initialise(network, self.init).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        return spectrally_normed(g) if self.generator_spectral else g, spectrally_normed(c)
+        if self.generator_spectral:
+            g = spectrally_normed(g)
+        return g, spectrally_normed(c) if self.critic_spectral else c
 
 
 PRESETS = {
@@ -205,13 +226,17 @@ PRESETS = {
         critic_width=64,
         critic_base=8,
         skip=4,
+        loss="hinge",
+        r1=0.0,
         critic_norm="batch",
         generator_spectral=True,
+        critic_spectral=True,
         generator_lr=2e-4,
         critic_lr=2e-4,
         final_rate=1.0,
         betas=(0.5, 0.999),
         augment_share=1.0,
+        augment_target=0.0,
         halflife=5542.0,
     ),
     "tiny": FastGAN(latent=8, width=1, critic_width=4, batch=16, length=1),

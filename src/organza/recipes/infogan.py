@@ -87,8 +87,6 @@ class InfoGAN(Recipe):
         super().__post_init__()
         if self.smooth and not OBJECTIVES[self.loss].smooths:
             raise UsageError(f"loss {self.loss} knows no label smoothing, so smooth must be 0")
-        if self.critic_norm == "batch" and self.r1:
-            raise UsageError("critic_norm batch couples the samples of a batch, so r1 must be 0")
         size = sum(self.categorical) + self.continuous
         if any(count < 2 for count in self.categorical) or self.continuous < 0 or not size:
             raise UsageError(

@@ -86,8 +86,6 @@ class Inpaint(Restoration):
     def __post_init__(self) -> None:
         super().__post_init__()
         weights = self.adversarial, self.l1_holes, self.perceptual_weight if self.is_compared else 0.0
-        if min(*weights, self.l1_known, self.feature_matching, self.r1, self.downs, self.blocks) < 0:
-            raise UsageError("weights of losses, downs and blocks must be at least 0; one is negative")
         if not any(weights):
             raise UsageError(
                 "adversarial, l1_holes and perceptual_weight are all 0, or compare nothing: nothing to learn"

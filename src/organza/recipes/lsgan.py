@@ -74,8 +74,6 @@ class LSGAN(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.critic_norm == "batch" and self.r1:
-            raise UsageError("critic_norm batch couples the samples of a batch, so r1 must be 0")
         if self.fake_target >= self.real_target:
             raise UsageError(
                 f"real_target must be above fake_target; got {self.real_target} and {self.fake_target}: "

@@ -86,14 +86,10 @@ class Pix2Pix(Translation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.depth, self.blocks, self.dropout_blocks, self.critic_layers, self.kinds) < 0:
-            raise UsageError("depth, blocks, dropout_blocks, critic_layers and kinds must be at least 0")
-        if not 0 <= self.dropout < 1 or self.scales < 1:
-            raise UsageError(f"dropout must be below 1 and scales at least 1; got {self.dropout} and {self.scales}")
-        if min(self.adversarial, self.l1, self.feature_matching) < 0 or not self.adversarial + self.l1:
-            raise UsageError("adversarial, l1 and feature_matching must be at least 0, and not both of the first two 0")
-        if not 0 <= self.pretrain < 1 or (self.pretrain and not self.l1):
-            raise UsageError(f"pretrain must be from 0 to below 1, and 0 without l1; got {self.pretrain}")
+        if not self.adversarial + self.l1:
+            raise UsageError("adversarial and l1 are both 0: nothing to learn")
+        if self.pretrain and not self.l1:
+            raise UsageError(f"pretrain learns by l1, which is 0, so pretrain must be 0; got {self.pretrain}")
 
     def build(self, data: Spec) -> Game:
         """Two networks, one turn each."""

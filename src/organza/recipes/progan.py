@@ -88,10 +88,6 @@ class ProGAN(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.growing < 1:
-            raise UsageError(f"growing is a share of the budget, at least 0 and below 1; got {self.growing}")
-        if not 0 <= self.fade <= 1:
-            raise UsageError(f"fade is a share of a level's time, 0 to 1; got {self.fade}")
         if self.loss == "wasserstein" and not self.gradient_penalty:
             raise UsageError(
                 "loss wasserstein needs a bounded slope, so gradient_penalty must be above 0 (the paper: 10)"

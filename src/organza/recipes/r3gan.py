@@ -105,13 +105,10 @@ class R3GAN(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("blocks", "patch", "base", "widest", "expansion", "penalty_every"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} must be above 0; got {getattr(self, name)}")
+        if self.blocks < 1:
+            raise UsageError(f"blocks must be above 0; got {self.blocks}")
         if self.overlap and self.layers == "magnitude":
             raise UsageError("layers magnitude has no patches that overlap: set overlap to no (--no-overlap)")
-        if not 0 <= self.final_beta2 < 1:
-            raise UsageError(f"final_beta2 must be at least 0 and below 1; got {self.final_beta2}")
         if self.widest < self.width:
             raise UsageError(f"widest must be at least width; got widest {self.widest} and width {self.width}")
 

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
-from organza.errors import UsageError
 from organza.game import Batch, Clock, Game, Loss, Player, Turn
 from organza.inference import at_once, from_latents
 from organza.losses import OBJECTIVES
@@ -78,14 +77,6 @@ class SNGAN(Recipe):
     """Adam's decay rates of the first and second moment."""
     halflife: float = 1e6
     """Of the averaged generator, in samples; at most a twentieth of the samples seen. 0: no average."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("generator_width", "critic_width", "widest", "generator_base", "critic_base", "patch"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1; got {getattr(self, name)}")
-        if self.critic_plain < 0:
-            raise UsageError(f"critic_plain must be at least 0; got {self.critic_plain}")
 
     def build(self, data: Spec) -> Game:
         """Two networks, one turn each; the critic's is followed by a power iteration."""

@@ -93,8 +93,6 @@ class SRGAN(Restoration):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.pretrain <= 1 or min(self.l1, self.adversarial, self.blocks, self.critic_depth) < 0:
-            raise UsageError("pretrain must be from 0 to 1, and l1, adversarial, blocks and critic_depth at least 0")
         if not self.l1 + self.adversarial + (self.perceptual_weight if self.is_compared else 0):
             raise UsageError("l1, adversarial and perceptual_weight are all 0, or compare nothing: nothing to learn")
         if self.kernel % 2 == 0:

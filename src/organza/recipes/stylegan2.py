@@ -98,14 +98,8 @@ class StyleGAN2(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.mixing <= 1:
-            raise UsageError(f"mixing is a share from 0 to 1; got {self.mixing}")
-        if min(self.path_every, self.mapping_layers, self.w_size, self.widest) < 1:
-            raise UsageError("path_every, mapping_layers, w_size and widest must be above 0")
         if self.patch not in (1, 2):
             raise UsageError(f"patch must be 1 or 2; got {self.patch}")
-        if self.minibatch_std < 0:
-            raise UsageError(f"minibatch_std must be at least 0; got {self.minibatch_std}")
 
     def build(self, data: Spec) -> Game:
         """Two networks, a turn each, and a turn each for their lazy penalties."""

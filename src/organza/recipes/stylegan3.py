@@ -95,12 +95,10 @@ class StyleGAN3(Recipe):
         super().__post_init__()
         if not 0 <= self.critical < self.layers:
             raise UsageError(f"critical must be at least 0 and below layers; got {self.critical} and {self.layers}")
-        if min(self.mapping_layers, self.w_size, self.widest, self.critic_width, self.patch, self.blur_until) < 1:
-            raise UsageError("mapping_layers, w_size, widest, critic_width, patch and blur_until must be above 0")
         if self.taps < 2 or self.taps % 2:
             raise UsageError(f"taps must be even and above 0, or maps would move by half a sample; got {self.taps}")
-        if min(self.margin, self.minibatch_std) < 0 or self.blur < 0 or not 0 <= self.decay <= 1:
-            raise UsageError("margin, minibatch_std and blur must be at least 0, decay a share from 0 to 1")
+        if self.margin < 0 or not 0 <= self.decay <= 1:
+            raise UsageError(f"margin must be at least 0, decay from 0 to 1; got {self.margin} and {self.decay}")
 
     def build(self, data: Spec) -> Game:
         """Two networks, a turn each, and one for the lazy penalty."""

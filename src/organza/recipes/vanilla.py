@@ -76,8 +76,6 @@ class VanillaGAN(Recipe):
         super().__post_init__()
         if self.smooth and not OBJECTIVES[self.loss].smooths:
             raise UsageError(f"loss {self.loss} knows no label smoothing, so smooth must be 0")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout is a share from 0 to 1; got {self.dropout}")
         if self.nets == "conv" and not self.generator_widths:
             raise UsageError("nets conv needs at least one number in generator_widths; got none")
         if self.dropout and self.nets == "mlp":

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.optim import RMSprop
 
 from organza.data.spec import Spec
-from organza.errors import UsageError
 from organza.game import Batch, Clock, Game, Loss, Player, Turn
 from organza.inference import at_once, from_latents
 from organza.losses import wasserstein_critic, wasserstein_generator
@@ -60,13 +59,6 @@ class WGAN(Recipe):
     """RMSProp's decay rate of the second moment."""
     halflife: float = 1e6
     """Of the averaged generator, in samples; at most a twentieth of the samples seen. 0: no average."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.clip <= 0:
-            raise UsageError(f"clip must be above 0; got {self.clip}")
-        if not 0 <= self.memory < 1:
-            raise UsageError(f"memory must be at least 0 and below 1; got {self.memory}")
 
     def build(self, data: Spec) -> Game:
         """Two networks, one turn each; the critic's is followed by clipping."""

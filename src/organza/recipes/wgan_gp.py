@@ -19,7 +19,6 @@ from torch import Tensor
 from torch.optim import Adam
 
 from organza.data.spec import Spec
-from organza.errors import UsageError
 from organza.game import Batch, Clock, Game, Loss, Player, Turn
 from organza.inference import at_once, from_latents
 from organza.losses import wasserstein_critic, wasserstein_generator
@@ -69,15 +68,6 @@ class WGANGP(Recipe):
     """Adam's decay rates of the first and second moment."""
     halflife: float = 1e6
     """Of the averaged generator, in samples; at most a twentieth of the samples seen. 0: no average."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.critic_norm == "batch" and self.gradient_penalty:
-            raise UsageError("critic_norm batch couples the samples of a batch, so gradient_penalty must be 0")
-        if self.gradient_penalty < 0 or self.slope < 0:
-            raise UsageError(
-                f"gradient_penalty and slope must be at least 0; got {self.gradient_penalty} and {self.slope}"
-            )
 
     def build(self, data: Spec) -> Game:
         """Two networks, one turn each."""
