@@ -31,7 +31,11 @@ def main() -> None:
     parser.add_argument("recipes", nargs="+")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--of-processor", action="store_true", help="minutes of one thread, not by the clock")
+    parser.add_argument(
+        "--of-processor",
+        action="store_true",
+        help="minutes of computing, over all threads",
+    )
     parser.add_argument("--folder", type=Path, default=Path("runs/stacked"))
     options = parser.parse_args()
     if options.of_processor:

@@ -110,7 +110,16 @@ def test_watched_scores_keep_their_gaps_and_a_game_of_pairs_puts_0_midway(object
     if objective.needs_real:
         assert (real.mean() + fake.mean()).item() == pytest.approx(0, abs=1e-5)
     else:
-        assert torch.equal(real, REAL + 50)
+        torch.testing.assert_close(real, REAL + 50 - objective.neutral)
+
+
+@objectives
+def test_a_critic_that_is_content_with_undecided_scores_sees_no_lead(objective: Objective) -> None:
+    undecided = torch.full((4,), objective.neutral, requires_grad=True)
+    assert not objective.lead(undecided, undecided).any()
+    slope = torch.autograd.grad(objective.critic(undecided, undecided, smooth=0.0), undecided)[0]
+    torch.testing.assert_close(slope, torch.zeros(4), msg="real and fake pull alike there")
+    assert (objective.lead(undecided + 1, undecided) > 0).all()
 
 
 def test_annotations_are_checked_in_this_suite() -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import replace
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from organza.data.spec import ImageSpec, VectorSpec
 from organza.errors import DataError, UsageError
-from organza.recipe import LIMITS, Recipe, find, named
+from organza.recipe import LIMITS, LIMITS_HERE, Recipe, find, named
 from organza.recipes import RECIPES
 from organza.recipes.dcgan import DCGAN
 from organza.recipes.dcgan import PRESETS as DCGAN_PRESETS
@@ -156,14 +157,35 @@ def test_a_recipe_refuses_kinds_of_data_that_it_cannot_make(tmp_path: Path) -> N
         recipe.check(VectorSpec())
 
 
+BEYOND = {
+    "above 0": (0, -1, math.inf),
+    "at least 0": (-0.1, math.inf),
+    "from 0 to 1": (-0.1, 1.1),
+    "at least 0 and below 1": (-0.1, 1.0),
+}
+OF_THEIR_OWN = (
+    "fake_target real_target wanted_target critical layers margin decay taps head kernel share continuous "
+    "block_gain categorical"
+)
+"""Fields whose limits depend on others, or that have none."""
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_no_family_takes_numbers_that_make_no_sense(name: str) -> None:
     recipe = find(f"{name}:tiny").recipe
-    limited = {field: is_within for names, is_within, _ in LIMITS for field in names.split() if hasattr(recipe, field)}
-    assert {"batch", "length", "generator_lr", "critic_lr"} <= limited.keys()
-    for field, is_within in limited.items():
-        if not isinstance(getattr(recipe, field), str | bool):
-            wrong = -0.1 if not is_within(-0.1) else 1.1
-            values = (wrong,) if isinstance(getattr(recipe, field), tuple) else wrong
-            with pytest.raises(UsageError, match=f"^{field} must be .*; got "):
-                replace(recipe, **{field: values})
+    words = {field: needed for names, _, needed in (*LIMITS, *LIMITS_HERE) for field in names.split()}
+    for field, value in asdict(recipe).items():
+        first = next(iter(value), None) if isinstance(value, tuple) else value
+        if type(first) not in (int, float) or field in OF_THEIR_OWN.split():
+            continue
+        for wrong in BEYOND[words[field]]:
+            with pytest.raises(UsageError, match=f"^{field} must be {words[field]}; got "):
+                replace(recipe, **{field: (wrong,) if isinstance(value, tuple) else wrong})
+
+
+def test_names_of_our_families_are_free_in_a_recipe_of_the_users_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(MINE.replace("width: int = 3", "width: int = 3\n    clip: float = 0.0\n    memory: int = 500"))
+    assert find(f"{file}").recipe.memory == 500  # pyright: ignore
+    with pytest.raises(UsageError, match="width must be above 0"):
+        find(f"{file}", width=0)

@@ -110,18 +110,24 @@ def decided(
 
 
 def foresee(found: Found, data: str, settings: RunSettings, options: DataOptions) -> tuple[Found, DataOptions]:
-    """What `start` would train, and how it would read the data; refuses what it would refuse, unread weights aside."""
+    """What `start` would train, and how it would read the data.
+
+    Refuses data, batches, trackers and fields that it would refuse; what is to be fetched and the run folder are not
+    looked at.
+    """
     options = asked(found, options)
     device = devices.choose(settings.device)
     found, source, options = decided(found, data, open_source(data, options), settings, options, device=device)
     with closing(source):
-        refuse(found.recipe, source)
+        check(settings.track)
+        refuse(found.recipe, source, world=max(settings.devices, distributed.world()))
+        refuse_single_samples(found.recipe.build(source.spec), found.recipe.batch, settings.micro_batch)
     return found, options
 
 
 def build(recipe: Recipe, source: Source, settings: RunSettings, *, weights: Path | None) -> Game:
     """The game for this data with its initial weights, or those of a checkpoint that was found whole."""
-    refuse(recipe, source)
+    refuse(recipe, source, world=distributed.world())
     torch.manual_seed(settings.seed)
     game = recipe.build(source.spec)
     refuse_single_samples(game, recipe.batch // distributed.world(), settings.micro_batch)
@@ -130,7 +136,7 @@ def build(recipe: Recipe, source: Source, settings: RunSettings, *, weights: Pat
     return game
 
 
-def refuse(recipe: Recipe, source: Source) -> None:
+def refuse(recipe: Recipe, source: Source, *, world: int) -> None:
     """Raise if the family cannot learn from such data, or its batch does not suit them or the processes."""
     recipe.check(source.spec)
     if len(source) < 2:
@@ -143,10 +149,8 @@ def refuse(recipe: Recipe, source: Source) -> None:
             f"a batch of {recipe.batch:,} is larger than the data set ({source.name}: {len(source):,} samples); set "
             f"--batch to {len(source):,} at most"
         )
-    if recipe.batch % distributed.world():
-        raise UsageError(
-            f"a batch of {recipe.batch} cannot be shared by {distributed.world()} processes; set --batch to a multiple"
-        )
+    if recipe.batch % world:
+        raise UsageError(f"a batch of {recipe.batch} cannot be shared by {world} processes; set --batch to a multiple")
 
 
 def refuse_single_samples(game: Game, count: int, micro_batch: int | None) -> None:

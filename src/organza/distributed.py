@@ -165,13 +165,13 @@ def add_up(values: Tensor) -> None:
 def broadcast_buffers(modules: Iterable[nn.Module]) -> None:
     """Give every rank the buffers of rank 0: batch statistics differ between ranks until then.
 
-    A module with a method `merge` joins what the ranks have instead; it is handed a function that adds tensors up.
+    A module with a method `join_ranks` joins what the ranks have instead; it is handed a function that adds tensors up.
     """
     if world() > 1:
         with naming_the_phase("sharing batch statistics"):
             for part in (part for module in modules for part in module.modules()):
-                if callable(merge := getattr(part, "merge", None)):
-                    merge(dist.all_reduce)
+                if callable(join := getattr(part, "join_ranks", None)):
+                    join(dist.all_reduce)
                     continue
                 for buffer in part.buffers(recurse=False):
                     dist.broadcast(buffer, src=0)

@@ -116,20 +116,26 @@ class Objective:
     """Whether the generator's loss reads the real scores."""
     smooths: bool = True
     """Whether one-sided label smoothing means anything here."""
+    neutral: float = 0.0
+    """The score of a sample that might as well be real as fake."""
 
     def watch(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Scores to watch, so that 0 lies between real and fake: a game of pairs fixes them up to a constant only.
 
         The constant is that of the scores given: of a micro-batch where there are any.
         """
-        middle = (real.mean() + fake.mean()) / 2 if self.needs_real else 0.0
+        middle = (real.mean() + fake.mean()) / 2 if self.needs_real else self.neutral
         return {"real_score": real - middle, "fake_score": fake - middle}
+
+    def lead(self, real: Tensor, fake: Tensor) -> Tensor:
+        """By how much each real score is on its side: above its fake's in a game of pairs, else above neutral."""
+        return real - (fake if self.needs_real else self.neutral)
 
 
 OBJECTIVES: dict[str, Objective] = {
     "minimax": Objective(cross_entropy_critic, minimax_generator),
     "nonsaturating": Objective(cross_entropy_critic, nonsaturating_generator),
-    "least_squares": Objective(least_squares_critic, least_squares_generator),
+    "least_squares": Objective(least_squares_critic, least_squares_generator, neutral=0.5),
     "hinge": Objective(hinge_critic, wasserstein_generator),
     "wasserstein": Objective(wasserstein_critic, wasserstein_generator, smooths=False),
     "relativistic": Objective(relativistic_critic, relativistic_generator, needs_real=True, smooths=False),

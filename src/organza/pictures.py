@@ -77,7 +77,7 @@ def captioned(sheet: Picture, *, top: Sequence[str], left: Sequence[str] = ()) -
 
     Args:
         sheet: What `grid` made.
-        top: One for each column, over its middle.
+        top: One for each column, over its middle; cut where it is longer than the column is wide.
         left: One for each row, or none.
     """
     font = ImageFont.load_default(size=13)
@@ -88,6 +88,8 @@ def captioned(sheet: Picture, *, top: Sequence[str], left: Sequence[str] = ()) -
     draw = ImageDraw.Draw(page)
     for index, word in enumerate(top):
         middle = margin + sheet.width * (index + 0.5) / len(top)
+        while word and font.getlength(word) > sheet.width / len(top):
+            word = word[:-1]
         draw.text((middle, line / 2), word, fill=INK, font=font, anchor="mm")
     for index, word in enumerate(left):
         middle = line + sheet.height * (index + 0.5) / len(left)

@@ -22,31 +22,39 @@ from organza.game import Game
 
 OWN = "organza_user_"
 """Begins the names of modules that come from files of the user's own."""
-LIMITS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
+Limits = tuple[tuple[str, Callable[[float], bool], str], ...]
+LIMITS: Limits = (
     (
-        "batch length latent width widest growth patch base skip expansion scales embedding generator_width "
-        "generator_widths generator_base generator_batch critic_width critic_widths critic_widest critic_base "
-        "critic_repeats penalty_every path_every mapping_layers w_size blur_until patches temperature clip "
-        "class_weight",
+        "batch length latent width critic_width growth generator_widths critic_widths critic_repeats penalty_every "
+        "generator_batch",
+        lambda number: 0 < number < math.inf,
+        "above 0",
+    ),
+    ("lr generator_lr critic_lr halflife", lambda number: 0 <= number < math.inf, "at least 0"),
+    ("augment_share augment_target", lambda number: 0 <= number <= 1, "from 0 to 1"),
+    ("betas", lambda number: 0 <= number < 1, "at least 0 and below 1"),
+)
+"""Names that fields of any recipe may have, which numbers they take, and that in words."""
+LIMITS_HERE: Limits = (
+    (
+        "widest patch base skip expansion scales embedding generator_width generator_base critic_widest critic_base "
+        "path_every mapping_layers w_size blur_until patches temperature clip class_weight epsilon",
         lambda number: 0 < number < math.inf,
         "above 0",
     ),
     (
-        "lr generator_lr critic_lr pretrain_lr halflife r1 r2 gradient_penalty slope drift path_length orthogonality "
-        "lecam real_consistency fake_consistency categorical_weight continuous_weight reconstruct adversarial "
-        "feature_matching l1 l1_holes l1_known perceptual_weight cycle identity nce history jitter blur downs blocks "
-        "depth kinds dropout_blocks critic_layers critic_depth critic_plain minibatch_std attention standing",
+        "pretrain_lr r1 r2 gradient_penalty slope drift path_length orthogonality lecam real_consistency group "
+        "fake_consistency categorical_weight continuous_weight reconstruct adversarial feature_matching l1 l1_holes "
+        "l1_known perceptual_weight cycle identity nce history jitter blur downs blocks depth kinds dropout_blocks "
+        "critic_layers critic_depth critic_plain minibatch_std attention standing final_rate final_penalty decay_from "
+        "hidden mapping_rate noise ramp",
         lambda number: 0 <= number < math.inf,
         "at least 0",
     ),
-    (
-        "augment_share augment_target smooth fade mixing pretrain",
-        lambda number: 0 <= number <= 1,
-        "from 0 to 1",
-    ),
-    ("betas final_beta2 dropout momentum memory growing", lambda number: 0 <= number < 1, "at least 0 and below 1"),
+    ("smooth fade mixing pretrain path_decay", lambda number: 0 <= number <= 1, "from 0 to 1"),
+    ("final_beta2 dropout momentum memory growing", lambda number: 0 <= number < 1, "at least 0 and below 1"),
 )
-"""Names that fields of recipes may have, which numbers they take, and that in words."""
+"""The same of the families here: elsewhere such names may mean something else."""
 
 Sources = Literal["no", "any", "paired"]
 """What a family needs beside images: nothing, other images, or for each image the one that it is to be made from."""
@@ -79,7 +87,8 @@ class Recipe(ABC):
     """Passes over the data when the run gives no budget."""
 
     def __post_init__(self) -> None:
-        for names, is_within, needed in LIMITS:
+        is_ours = type(self).__module__.startswith("organza.")
+        for names, is_within, needed in (*LIMITS, *(LIMITS_HERE if is_ours else ())):
             for name in names.split():
                 value = getattr(self, name, ())
                 for number in value if isinstance(value, tuple) else (value,):

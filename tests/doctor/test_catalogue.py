@@ -147,6 +147,24 @@ def test_a_short_run_is_only_told_what_shows_at_once() -> None:
         assert found == ([illness] if illness in {detector.__name__ for detector in AT_ONCE} else []), illness
 
 
+def test_a_critic_that_comes_late_is_given_the_same_time_to_learn() -> None:
+    def found(late: int) -> list[str]:
+        rows = history([SICK["discriminator_overfits"]] * 12).rows
+        turns = [{"loss/generator/l1": 1.0} | ({"loss/critic/hinge": 1.0} if at >= late else {}) for at in range(12)]
+        return [f.name for f in diagnose(History([row | turn for row, turn in zip(rows, turns, strict=True)], CONFIG))]
+
+    assert found(late=0) == found(late=9) == ["discriminator_overfits"]  # 320 steps later
+    assert found(late=11) == []
+
+
+def test_no_penalty_is_proposed_where_batch_norm_forbids_it() -> None:
+    for illness, change in SICK.items():
+        fields = CONFIG["recipe"]["fields"] | {"critic_norm": "batch", "r1": 0.0, "r2": 0.0, "loss": "hinge"}
+        config = {**CONFIG, "recipe": {"name": "dcgan", "preset": "paper", "fields": fields}}
+        finding = diagnose(History(history([change] * 12).rows, config))[0]
+        assert not {"r1", "r2"} & {name for name, value in finding.change.fields.items() if value}, illness
+
+
 def test_points_have_no_range_to_miss() -> None:
     assert diagnose(history([SICK["range_mismatch"]] * 12, spec="vector")) == []
 

@@ -55,12 +55,12 @@ def test_ranks_join_what_each_keeps_of_its_positions() -> None:
     torch.manual_seed(0)
 
     def join() -> None:
-        """`merge` asks for the sums one after the other: of the owners, the images, the counts."""
+        """`join_ranks` asks for the sums one after the other: of the owners, the images, the counts."""
         kept = [(each.own, each.images * each.own.view(-1, 1, 1, 1, 1), each.filled * each.own) for each in ranks]
         sums = [sum(parts[1:], parts[0]).clone() for parts in zip(*kept, strict=True)]
         for each in ranks:
             waiting = iter(sums)
-            each.merge(lambda values, waiting=waiting: values.copy_(next(waiting)))
+            each.join_ranks(lambda values, waiting=waiting: values.copy_(next(waiting)))
 
     for step in range(8):
         fake, noise = torch.randn(4, 1, 2, 2), torch.rand(4, 2)
@@ -75,5 +75,5 @@ def test_ranks_join_what_each_keeps_of_its_positions() -> None:
         assert torch.equal(each.filled, one.filled)
     fresh = History((1, 2, 2), rows=4, depth=2)
     fresh.load_state_dict(one.state_dict())
-    fresh.merge(lambda values: None)  # restored, and no step since then: nothing is lost
+    fresh.join_ranks(lambda values: None)  # restored, and no step since then: nothing is lost
     assert torch.equal(fresh.images, one.images)

@@ -53,6 +53,9 @@ def test_without_two_classes_a_family_trains_or_says_that_it_needs_them(
         ("acgan:tiny", "0.npz", [], "needs labels of two classes or more"),
         ("dcgan:tiny", "2.npz", ["--batch", "48"], "set --batch to 40 at most"),
         ("dcgan:tiny", "2.npz", ["--limit", "1"], "holds a single sample"),
+        ("dcgan:tiny", "0.npz", ["--conditional", "yes"], "conditional yes needs labels"),
+        ("dcgan:tiny", "2.npz", ["--batch", "1"], "batch norm needs two samples"),
+        ("dcgan:tiny", "2.npz", ["--batch", "15", "--devices", "2"], "cannot be shared by 2 processes"),
     ],
 )
 def test_a_dry_run_refuses_what_training_would(

@@ -53,7 +53,7 @@ def test_every_preset_takes_its_turns_and_leaves_the_data_alone(name: str, field
         ("srgan", {"pretrain": 1.5}, "pretrain must be from 0 to 1"),
         ("inpaint", {"l1_holes": 0.0, "adversarial": 0.0, "perceptual": "none"}, "nothing to learn"),
         ("inpaint", {"share": 1.0}, "share must be above 0 and below 1"),
-        ("inpaint", {"perceptual_layer_weights": (1.0,)}, "as many as perceptual_layers"),
+        ("inpaint", {"perceptual_layer_weights": (1.0,)}, "a weight for each of perceptual_layers; got 1 for 0"),
     ],
 )
 def test_fields_that_make_no_sense_are_refused(name: str, fields: dict[str, Any], message: str) -> None:

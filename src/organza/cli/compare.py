@@ -12,8 +12,9 @@ from organza.cli.options import parse
 
 DESCRIPTION = """Rank runs by the newest records of each score in their scores.jsonl.
 
-Runs share a place where they differ by no more than twice the standard error. Records that differ in anything but the
-model are not ranked; what differs is named. Exit code 1 if nothing could be ranked."""
+A run's place is one more than the number of runs that are clearly better: by more than twice the standard error of the
+difference. Records that differ in anything but the model are not ranked; what differs is named. Exit code 1 if nothing
+could be ranked."""
 
 
 @final

@@ -85,7 +85,7 @@ def main(args: list[str]) -> int:
     note = {"checkpoint": checkpoint.name, "samples": given.samples, "seed": given.seed}
     path = save_directions(found, run.folder / "directions", note=note)
     notes = {"Model": run.folder.name, "Seed": str(given.seed), "Shows": f"directions {found.name}"}
-    top = [f"{amount:+.2g}" for amount in np.linspace(-given.reach, given.reach, given.columns)]
+    top = [f"{round(amount, 6) + 0.0:+.3g}" for amount in np.linspace(-given.reach, given.reach, given.columns)]
     left = [f"{index}  {share:.1%}" for index, share in enumerate(found.strengths.tolist())]
     picture = pictures.captioned(picture, top=top, left=left)
     pictures.save_png(picture, path.with_suffix(".png"), metadata=notes, mark=given.mark)

@@ -15,6 +15,11 @@ Row = dict[str, Any]
 WARM_STEPS = 200
 
 
+def turns_of(row: Row) -> set[str]:
+    """Names of the turns whose losses a row holds."""
+    return {key.split("/")[1] for key in row if key.startswith("loss/")}
+
+
 @final
 @dataclass(frozen=True)
 class History:
@@ -49,8 +54,17 @@ class History:
 
     @property
     def is_warm(self) -> bool:
-        """Whether the players have had time to learn something: before, any generator makes all samples alike."""
-        return bool(self.rows) and self.rows[-1].get("step", 0) >= WARM_STEPS
+        """Whether the players have had time to learn something: before, any generator makes all samples alike.
+
+        Where turns come later, such as a critic's after pretraining, the time counts from there.
+        """
+        played = [(row, turns) for row in self.rows if (turns := turns_of(row))]
+        if not played:
+            return bool(self.rows) and self.rows[-1].get("step", 0) >= WARM_STEPS
+        now = played[-1][1]
+        first = next(index for index, (_, turns) in enumerate(played) if now <= turns)
+        began = played[first][0].get("step", 0) if first else 0
+        return self.rows[-1].get("step", 0) - began >= WARM_STEPS
 
     @property
     def classes(self) -> Sequence[str]:

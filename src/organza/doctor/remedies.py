@@ -39,6 +39,12 @@ def back(history: History, *names: str) -> dict[str, Any]:
     return {name: defaults[name] for name in known if not same(fields[name], defaults[name])}
 
 
+def bounded(history: History) -> dict[str, Any]:
+    """The recipe's fields without the penalties that its batch norm forbids: samples of a batch are coupled there."""
+    is_free = history.fields.get("critic_norm") != "batch"
+    return {name: value for name, value in history.fields.items() if is_free or name not in ("r1", "r2")}
+
+
 def gentler_critic(history: History) -> Change:
     """Against a critic that wins: a loss whose gradient does not vanish, equal step sizes, a penalty."""
     fields = history.fields
@@ -54,9 +60,9 @@ def gentler_critic(history: History) -> Change:
 
 def penalise(history: History) -> Change:
     """Keep the critic flat where the data lies (Mescheder et al. 2018, arXiv:1801.04406)."""
-    fields = history.fields
+    fields = bounded(history)
     r1 = fields.get("r1")
-    if not r1 and history.defaults.get("r1"):
+    if r1 == 0 and history.defaults.get("r1"):
         return pick(history, back(history, "loss", "r1"), "")
     if isinstance(r1, int | float):
         return pick(history, {"r1": max(10 * r1, PENALTY), "r2": max(10 * fields.get("r2", 0), PENALTY)}, "")
@@ -89,7 +95,7 @@ def slower(history: History) -> Change:
 
 def steadier(history: History) -> Change:
     """Against players that circle: less momentum, a penalty, smaller steps, whichever the recipe lacks."""
-    fields = history.fields
+    fields = bounded(history)
     if "r1" in fields and not (fields["r1"] and fields.get("r2", 1)):
         return pick(history, {"r1": fields["r1"] or PENALTY, "r2": fields.get("r2") or PENALTY}, "")
     return pick(history, calmer(history), "") if calmer(history) else slower(history)
@@ -109,7 +115,7 @@ def varied(history: History) -> Change:
     Relativistic pairs with R1 and R2 have no collapsed minimum to fall into (Huang et al. 2024, arXiv:2501.05441). The
     textbook family has no penalties; batch and spectral norm, other losses and rates did not save it on digits.
     """
-    fields = history.fields
+    fields = bounded(history)
     if history.config.get("recipe", {}).get("name") == "vanilla":
         return Change(recipe="dcgan:toy" if history.config.get("spec", {}).get("kind") == "vector" else "dcgan")
     wanted: dict[str, Any] = {"loss": "relativistic"}

@@ -58,7 +58,7 @@ class History(nn.Module):
         return torch.where(is_swapped.view(wide), older, fake)
 
     @torch.no_grad()
-    def merge(self, add_up: Callable[[Tensor], None]) -> None:
+    def join_ranks(self, add_up: Callable[[Tensor], None]) -> None:
         """Take over what other ranks keep of their positions; `add_up` replaces a tensor by its sum over all ranks."""
         owners = self.own.clone()
         add_up(owners)

@@ -145,8 +145,7 @@ class DCGAN(Recipe):
             real_score, fake_score = score.chunk(2)
             terms[self.loss] = objective.critic(real_score, fake_score, smooth=self.smooth)
             watch = objective.watch(real_score, fake_score)
-            lead = real_score - fake_score if objective.needs_real else real_score
-            return Loss(terms, watch=watch | augment.watch(lead, clock))
+            return Loss(terms, watch=watch | augment.watch(objective.lead(real_score, fake_score), clock))
 
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
             real, fake = augment.pair(batch[data.key], make(batch["latent"], *labels(batch)), batch, clock)

@@ -150,8 +150,7 @@ class FastGAN(Recipe):
                 for name, view, made in zip(("whole", "part"), c.views(real, batch["place"]), remade, strict=True):
                     terms[f"pixel_pyramid_{name}"] = self.reconstruct * pyramid_distance(made, view)
             watch = objective.watch(real_score.mean(1), fake_score.mean(1))
-            lead = real_score - fake_score if objective.needs_real else real_score
-            return Loss(terms, watch=watch | augment.watch(lead.mean(1), clock))
+            return Loss(terms, watch=watch | augment.watch(objective.lead(real_score, fake_score).mean(1), clock))
 
         def after_critic(means: dict[str, Tensor]) -> None:
             advance(c)
