@@ -282,7 +282,7 @@ def test_class_names_never_lead_out_of_the_folder(tmp_path: Path) -> None:
         ("dcgan", {"smooth": 0.1}, "no label smoothing"),
         ("dcgan", {"penalty_every": 0}, "above 0"),
         ("vanilla", {"dropout": 0.5}, "no dropout"),
-        ("vanilla:conv", {"dropout": 2.0}, "share from 0 to 1"),
+        ("vanilla:conv", {"dropout": 2.0}, "at least 0 and below 1"),
         ("vanilla", {"critic_repeats": 0}, "above 0"),
         ("vanilla", {"generator_widths": (64, 0)}, r"generator_widths must be above 0; got \(64, 0\)"),
         ("vanilla", {"nets": "conv", "generator_widths": ()}, "at least one number in generator_widths; got none"),

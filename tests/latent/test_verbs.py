@@ -64,7 +64,7 @@ def test_sheets_have_a_row_for_each_sample(show: str, styled: str, tmp_path: Pat
     common = ["--out", str(out), "--count", "2", "--columns", "3", "--label", "0", "--to-label", "1"]
     assert main(["explore", styled, show, *common]) == 0
     with Image.open(out) as sheet:
-        assert sheet.height == 2 + 66 * (3 if show == "styles" else 2)
+        assert sheet.height == 20 + 2 + 66 * (3 if show == "styles" else 2)  # a line of captions, the grid
 
 
 def test_projecting_writes_a_picture_a_point_and_numbers_and_keeps_the_checkpoint(
