@@ -120,24 +120,18 @@ def foresee(found: Found, data: str, settings: RunSettings, options: DataOptions
     found, source, options = decided(found, data, open_source(data, options), settings, options, device=device)
     with closing(source):
         check(settings.track)
-        refuse(found.recipe, source, world=max(settings.devices, distributed.world()))
-        refuse_single_samples(found.recipe.build(source.spec), found.recipe.batch, settings.micro_batch)
+        build(found.recipe, source, settings, weights=None, world=max(settings.devices, distributed.world()))
     return found, options
 
 
-def build(recipe: Recipe, source: Source, settings: RunSettings, *, weights: Path | None) -> Game:
-    """The game for this data with its initial weights, or those of a checkpoint that was found whole."""
-    refuse(recipe, source, world=distributed.world())
-    torch.manual_seed(settings.seed)
-    game = recipe.build(source.spec)
-    refuse_single_samples(game, recipe.batch // distributed.world(), settings.micro_batch)
-    if weights is not None:
-        checkpoint.load_players(weights, game, is_checked=True)
-    return game
+def build(recipe: Recipe, source: Source, settings: RunSettings, *, weights: Path | None, world: int = 0) -> Game:
+    """The game for this data with its initial weights, or those of a checkpoint that was found whole.
 
-
-def refuse(recipe: Recipe, source: Source, *, world: int) -> None:
-    """Raise if the family cannot learn from such data, or its batch does not suit them or the processes."""
+    Raises:
+        OrganzaError: The family cannot learn from such data, or its batch does not suit them or the `world`, the
+            number of processes that are to share it (0: those that run now).
+    """
+    world = world or distributed.world()
     recipe.check(source.spec)
     if len(source) < 2:
         raise DataError(
@@ -151,6 +145,12 @@ def refuse(recipe: Recipe, source: Source, *, world: int) -> None:
         )
     if recipe.batch % world:
         raise UsageError(f"a batch of {recipe.batch} cannot be shared by {world} processes; set --batch to a multiple")
+    torch.manual_seed(settings.seed)
+    game = recipe.build(source.spec)
+    refuse_single_samples(game, recipe.batch // world, settings.micro_batch)
+    if weights is not None:
+        checkpoint.load_players(weights, game, is_checked=True)
+    return game
 
 
 def refuse_single_samples(game: Game, count: int, micro_batch: int | None) -> None:

@@ -13,11 +13,11 @@ from organza.nets.style import (
     ModulatedConv2d,
     MovingAverage,
     Style,
-    StyleCritic,
     StyledConv,
     StyleGenerator,
     normalised,
 )
+from organza.nets.style_critic import StyleCritic
 
 SIZES = [(1, 28, 28), (3, 33, 47), (4, 21, 37), (2, 8, 8), (1, 5, 64), (1, 1, 1)]
 sizes = pytest.mark.parametrize("size", SIZES, ids=["x".join(map(str, size)) for size in SIZES])

@@ -58,13 +58,11 @@ class History:
 
         Where turns come later, such as a critic's after pretraining, the time counts from there.
         """
-        played = [(row, turns) for row in self.rows if (turns := turns_of(row))]
-        if not played:
-            return bool(self.rows) and self.rows[-1].get("step", 0) >= WARM_STEPS
-        now = played[-1][1]
-        first = next(index for index, (_, turns) in enumerate(played) if now <= turns)
-        began = played[first][0].get("step", 0) if first else 0
-        return self.rows[-1].get("step", 0) - began >= WARM_STEPS
+        played, began = [row for row in self.rows if turns_of(row)], 0
+        if played:
+            first = next(row for row in played if turns_of(played[-1]) <= turns_of(row))
+            began = 0 if first is played[0] else first.get("step", 0)
+        return bool(self.rows) and self.rows[-1].get("step", 0) - began >= WARM_STEPS
 
     @property
     def classes(self) -> Sequence[str]:

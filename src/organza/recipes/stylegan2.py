@@ -27,7 +27,8 @@ from organza.errors import UsageError
 from organza.game import Batch, Clock, Game, Loss, Player, Turn
 from organza.inference import at_once, from_latents
 from organza.losses import OBJECTIVES
-from organza.nets.style import MovingAverage, Style, StyleCritic, StyleGenerator, synthesised
+from organza.nets.style import MovingAverage, Style, StyleGenerator, synthesised
+from organza.nets.style_critic import StyleCritic
 from organza.noise import seeded_noise
 from organza.penalties import path_lengths, r1
 from organza.recipe import Conditional, Recipe, known_classes

@@ -24,8 +24,9 @@ from organza.game import Batch, Clock, Game, Loss, Player, Turn
 from organza.inference import at_once, from_latents
 from organza.losses import OBJECTIVES
 from organza.nets.resample import Blur
-from organza.nets.style import StyleCritic, synthesised
+from organza.nets.style import synthesised
 from organza.nets.style3 import AliasFreeGenerator, Equivariance
+from organza.nets.style_critic import StyleCritic
 from organza.penalties import r1
 from organza.recipe import Conditional, Recipe, known_classes
 from organza.schedules import cosine
