@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from organza.game import Clock
+from organza.recipe import find
+from organza.recipes import RECIPES
+from organza.trainer import draw
 from organza.translation import jittered
+from worlds import world_for
 
 
 def batch(noise: list[float], count: int = 1) -> dict[str, torch.Tensor]:
@@ -50,3 +56,22 @@ def test_a_crop_shows_a_part_enlarged_and_its_place_follows_the_numbers() -> Non
 def test_moved_images_stay_within_their_range() -> None:
     after = jittered(batch([0.4, 0.4, 0.4], count=3), ("image", "source"), enlarge=0.117, flip=True)
     assert all(float(after[key].min()) >= 0 and float(after[key].max()) <= 1 for key in ("image", "source"))
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "cut", "inpaint", "srgan"])
+def test_turns_that_mirror_their_pairs_see_what_mirrored_pairs_would_show(name: str) -> None:
+    """Every number of every turn, also of one that shares a pass with the turn before it."""
+    world, terms = world_for(RECIPES[name]), []
+    seen = next(world.batches(4))
+    for flip in (True, False):
+        torch.manual_seed(0)
+        game = find(f"{name}:tiny", flip=flip).recipe.build(world.spec)
+        noise = draw(game, seen, 0)
+        noise["jitter"] = torch.full_like(noise["jitter"], 0.1)  # all are mirrored
+        given = seen if flip else seen | {key: seen[key].flip(3) for key in ("source", "image")}
+        batch = given | noise
+        late = [turn for turn in game.turns if turn.due(Clock(progress=0.9))]
+        with torch.no_grad():
+            losses = [turn.loss(batch, Clock(progress=0.9)) for turn in late]
+        terms.append([loss.terms for loss in losses])
+    assert terms[0] == terms[1]

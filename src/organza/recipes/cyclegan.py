@@ -106,7 +106,6 @@ class CycleGAN(Translation):
 
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
             batch = self.moved(batch)
-            batch = self.moved(batch)
             fake, fake_source = (
                 there(batch["source"], key=batch["jitter"]),
                 back(batch["image"], True, key=batch["jitter"]),

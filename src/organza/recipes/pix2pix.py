@@ -21,7 +21,7 @@ from torch.nn.functional import l1_loss, one_hot
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
-from organza.game import Batch, Clock, Game, Loss, Turn
+from organza.game import Batch, Clock, Game, Loss, Shared, Turn
 from organza.inference import at_once, from_sources
 from organza.losses import OBJECTIVES
 from organza.nets.layers import Init, initialise
@@ -92,7 +92,7 @@ class Pix2Pix(Translation):
             raise UsageError(f"pretrain learns by l1, which is 0, so pretrain must be 0; got {self.pretrain}")
 
     def build(self, data: Spec) -> Game:
-        """Two networks, one turn each."""
+        """Two networks, one turn each, which share the pass of the generator."""
         self.check(data)
         assert isinstance(data, ImageSpec)
         assert data.source is not None
@@ -102,17 +102,21 @@ class Pix2Pix(Translation):
         def told(source: Tensor) -> Tensor:
             return indices_to_maps(source, self.kinds) if self.kinds else source
 
+        def inputs(source: Tensor, seeds: Tensor) -> tuple[Tensor, ...]:
+            return (told(source), seeds) if self.generator == "unet" else (told(source),)
+
         def make(network: nn.Module, source: Tensor, seeds: Tensor) -> Tensor:
-            return network(told(source), seeds) if self.generator == "unet" else network(told(source))
+            return network(*inputs(source, seeds))
 
         def seen(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
             """The source as the critic sees it, the image, and what is made of the source."""
             batch = self.moved(batch)
-            return told(batch["source"]), batch["image"], make(g, batch["source"], batch["seed"])
+            given = inputs(batch["source"], batch["seed"])
+            return given[0], batch["image"], shared(*given, key=batch["jitter"])
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             source, image, fake = seen(batch)
-            judged = zip(c(image, source), c(fake, source), strict=True)
+            judged = zip(c(image, source), c(fake.detach(), source), strict=True)
             scores = [(real.flatten(1), made.flatten(1)) for (real, _), (made, _) in judged]
             terms = torch.stack([objective.critic(real, made) for real, made in scores])
             real_score, fake_score = (torch.stack([pair[side].mean(1) for pair in scores]).mean(0) for side in (0, 1))
@@ -135,11 +139,12 @@ class Pix2Pix(Translation):
             return Loss(terms, watch={"l1_distance": (fake.detach().float() - image).abs().flatten(1).mean(1)})
 
         generator = self.player(g, self.generator_lr, self.halflife)
+        shared = Shared(generator)
         critic = self.player(c, self.critic_lr, 0.0)
         turns = [Turn("critic", critic, critic_loss, begin=self.pretrain)] if self.adversarial else []
         return Game(
             players={"generator": generator, "critic": critic},
-            turns=[*turns, Turn("generator", generator, generator_loss)],
+            turns=[*turns, Turn("generator", generator, generator_loss, same_noise=True)],
             generate=from_sources(generator, make=make, chunk=at_once(data.shape)),
             draw=lambda n: {"seed": torch.randint(2**31, (n,)), "jitter": torch.rand(n, COLUMNS)},
         )
