@@ -238,6 +238,16 @@ def test_masks_become_holes_that_are_black_and_transparent(tmp_path, options):
     assert not found["source"][1, 4:].any()
 
 
+def test_a_mask_that_is_not_as_large_as_its_image_is_refused_by_name(tmp_path, options):
+    write_images(tmp_path, 3)
+    for index in range(3):
+        write(tmp_path / f"{index:03}_mask.png", noise(4 if index == 1 else 8, 12, 1, seed=0))
+    with pytest.raises(DataError, match=r"001_mask\.png: a mask of 12x4 pixels for an image of 12x8"):
+        open_source(str(tmp_path), options(pairs="masks"))
+    assert len(open_source(str(tmp_path), options(pairs="masks", max_bad=0.5))) == 2
+    assert "001_mask.png" in look(tmp_path, options(pairs="masks")).bad
+
+
 # Two sources
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -155,19 +156,32 @@ def survey_pairs(layout: Layout, options: DataOptions) -> PairSurvey:
         _survey_side(side, list(dict.fromkeys(pair[index] for pair in pairs)), every)
         for index, side in enumerate(layout.sides)
     )
-    bad = missing | source.scan.bad | target.scan.bad
     good = [{picture.name: picture for picture in side.scan.pictures} for side in (source, target)]
+    unequal = misfits(pairs, *good) if layout.masks else {}
+    bad = missing | source.scan.bad | target.scan.bad | unequal
+    good[0] = {name: picture for name, picture in good[0].items() if name not in unequal}
     whole = [pair for pair in pairs if all(name in known for name, known in zip(pair, good, strict=True))]
     source, target = (
         replace(side, scan=replace(side.scan, bad={}, pictures=tuple(known[pair[index]] for pair in whole)))
         for index, (side, known) in enumerate(zip((source, target), good, strict=True))
     )
-    if layout.masks:  # what masks become: images of the size of their partner with an alpha channel
-        sizes = zip(source.scan.pictures, target.scan.pictures, strict=True)
-        holed = (replace(mask, height=own.height, width=own.width, channels=4, bits=8) for mask, own in sizes)
+    if layout.masks:  # which become images with an alpha channel
+        holed = (replace(mask, channels=4, bits=8) for mask in source.scan.pictures)
         source = replace(source, scan=replace(source.scan, pictures=tuple(holed)))
     notes = (*layout.notes, *found.notes)
     return PairSurvey(layout=layout, source=source, target=target, missing=missing, bad=bad, notes=notes)
+
+
+def misfits(
+    pairs: Sequence[tuple[str, str]], masks: Mapping[str, Picture], images: Mapping[str, Picture]
+) -> dict[str, str]:
+    """The masks that are not as large as their images, and what is wrong with each."""
+    both = ((masks.get(mask), images.get(image)) for mask, image in pairs)
+    return {
+        mask.name: f"a mask of {mask.width}x{mask.height} pixels for an image of {image.width}x{image.height}"
+        for mask, image in both
+        if mask is not None and image is not None and (mask.width, mask.height) != (image.width, image.height)
+    }
 
 
 def _survey_side(side: Side, names: list[str], options: DataOptions) -> Survey:

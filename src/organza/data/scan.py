@@ -17,7 +17,6 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import PIL
-from PIL import Image
 
 from organza.data.files import Files
 from organza.data.images import BadImageError, NotAnImageError, pillow_limits, read_pixels, recolour
@@ -129,11 +128,9 @@ def load_holed(files: Files, name: str, *, images: Mapping[str, str]) -> tuple[n
     """The image that the mask `name` belongs to, as RGBA: where the mask is light, a hole, black and transparent."""
     mask, _, _ = load_pixels(files, name)
     pixels, kind, mode = load_pixels(files, images[name])
-    shown = is_light(mask).astype(np.uint8)
+    hole = is_light(mask)
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
-    size = (pixels.shape[1], pixels.shape[0])
-    hole = np.asarray(Image.fromarray(shown).resize(size, Image.Resampling.NEAREST)) > 0
     holed = recolour(recolour(pixels, 3), 4)
     return np.where(hole[..., None], np.uint8(0), holed), kind, mode
 
