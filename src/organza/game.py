@@ -149,9 +149,9 @@ class Shared:
 
     def __init__(self, player: Player) -> None:
         self.player = player
-        self.newest: tuple[Tensor, Tensor] | None = None
+        self.newest: tuple[Tensor, Any] | None = None
 
-    def __call__(self, x: Tensor, *others: Any, key: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tensor, *others: Any, key: Tensor | None = None) -> Any:
         """The network's output for `x` and what belongs to it, with its graph, also while another player moves.
 
         `key` is what is drawn anew for each pass, where `x` is not.

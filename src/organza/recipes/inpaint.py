@@ -11,7 +11,9 @@ distance of a network at hand in place of LaMa's, which is of a segmentation net
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal, final
 
 import torch
@@ -20,7 +22,7 @@ from torch.nn.functional import adaptive_max_pool2d
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import DataError, UsageError
-from organza.game import Batch, Clock, Game, Loss, Turn
+from organza.game import Batch, Clock, Game, Loss, Shared, Turn
 from organza.inference import at_once, from_sources
 from organza.losses import OBJECTIVES
 from organza.nets.inpainting import Base, FourierInpainter, GatedInpainter
@@ -104,13 +106,13 @@ class Inpaint(Restoration):
             )
 
     def build(self, data: Spec) -> Game:
-        """Two networks, one turn each."""
+        """Two networks, one turn each, which share the pass of the generator."""
         self.check(data)
         assert isinstance(data, ImageSpec)
         g, c = self.networks(data)
         objective, unlike = OBJECTIVES[self.loss], self.unlikeness(data)
 
-        def filled(network: nn.Module, source: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+        def filled(network: Callable[..., list[Tensor]], source: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
             """The result, the attempts behind it, and where the holes are."""
             known, mask = parted(source, data.channels)
             attempts = [attempt.float() for attempt in network(known, mask)]
@@ -118,9 +120,9 @@ class Inpaint(Restoration):
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             batch = self.moved(batch)
-            fake, _, mask = filled(g, batch["source"])
+            fake, _, mask = filled(partial(shared, key=batch["jitter"]), batch["source"])
             image = batch["image"]
-            real_score, fake_score = c(image, mask)[0], c(fake, mask)[0]
+            real_score, fake_score = c(image, mask)[0], c(fake.detach(), mask)[0]
             holes = adaptive_max_pool2d(mask, fake_score.shape[1:])[:, 0]
             # A fake score counts as that of a real patch where its sign is turned: both games are mirrors.
             judged = fake_score * (2 * holes - 1) if self.spare_known else fake_score
@@ -133,7 +135,7 @@ class Inpaint(Restoration):
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
             batch = self.moved(batch)
             image = batch["image"]
-            fake, attempts, mask = filled(g, batch["source"])
+            fake, attempts, mask = filled(partial(shared, key=batch["jitter"]), batch["source"])
             apart = [(attempt - image).abs().mean(1, keepdim=True) for attempt in attempts]
             terms = {
                 "l1_holes": self.l1_holes * torch.stack([within(one, mask).mean() for one in apart]).sum(),
@@ -157,12 +159,12 @@ class Inpaint(Restoration):
             return filled(network, source)[0]
 
         generator = self.player(g, self.generator_lr, self.halflife)
-        critic = self.player(c, self.critic_lr, 0.0)
+        critic, shared = self.player(c, self.critic_lr, 0.0), Shared(generator)
         plays = self.adversarial or self.feature_matching
         turns = [Turn("critic", critic, critic_loss, after=power_step)] if plays else []
         return Game(
             players={"generator": generator, "critic": critic},
-            turns=[*turns, Turn("generator", generator, generator_loss)],
+            turns=[*turns, Turn("generator", generator, generator_loss, same_noise=True)],
             generate=from_sources(generator, make=make, chunk=at_once(data.shape)),
             draw=lambda n: {"jitter": torch.rand(n, COLUMNS)},
             fills=True,

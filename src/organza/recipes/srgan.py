@@ -24,7 +24,7 @@ from torch.nn.functional import l1_loss
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import DataError, UsageError
-from organza.game import Batch, Clock, Game, Generate, Loss, Player, Request, Turn
+from organza.game import Batch, Clock, Game, Generate, Loss, Player, Request, Shared, Turn
 from organza.inference import at_once, from_sources
 from organza.losses import OBJECTIVES
 from organza.nets.layers import Init, initialise
@@ -110,7 +110,7 @@ class SRGAN(Restoration):
             )
 
     def build(self, data: Spec) -> Game:
-        """Two networks; pixels at first, then one turn each."""
+        """Two networks; pixels at first, then one turn each, which share the pass of the generator."""
         self.check(data)
         assert isinstance(data, ImageSpec)
         g, c = self.networks(data)
@@ -120,7 +120,7 @@ class SRGAN(Restoration):
         def seen(batch: Batch) -> tuple[Tensor, Tensor]:
             """The image, and what is made of its source."""
             batch = self.moved(batch)
-            return batch["image"], g(batch["source"]).float()
+            return batch["image"], shared(batch["source"], key=batch["jitter"]).float()
 
         def pretraining_loss(batch: Batch, clock: Clock) -> Loss:
             image, fake = seen(batch)
@@ -128,7 +128,7 @@ class SRGAN(Restoration):
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             image, fake = seen(batch)
-            real_score, fake_score = (c(x).view(len(image), -1) for x in (image, fake))
+            real_score, fake_score = (c(x).view(len(image), -1) for x in (image, fake.detach()))
             watch = objective.watch(real_score.mean(1), fake_score.mean(1))
             return Loss({self.loss: objective.critic(real_score, fake_score)}, watch=watch)
 
@@ -148,7 +148,7 @@ class SRGAN(Restoration):
         generator = self.player(
             g, self.generator_lr, self.halflife, rate=lambda at: (first if at.progress < self.pretrain else then)(at)
         )
-        critic = self.player(c, self.critic_lr, 0.0)
+        critic, shared = self.player(c, self.critic_lr, 0.0), Shared(generator)
 
         def keep(means: dict[str, Tensor]) -> None:
             best.load_state_dict(generator.averaged.state_dict())
@@ -161,7 +161,7 @@ class SRGAN(Restoration):
             turns.append(Turn("critic", critic, critic_loss, begin=self.pretrain, after=power_step))
         return Game(
             players={"generator": generator, "critic": critic},
-            turns=[*turns, Turn("generator", generator, generator_loss, begin=self.pretrain)],
+            turns=[*turns, Turn("generator", generator, generator_loss, begin=self.pretrain, same_noise=True)],
             generate=between(generator, best if self.pretrain else None, chunk=at_once(data.shape)),
             draw=lambda n: {"jitter": torch.rand(n, COLUMNS)},
             extras={"least_error": best} if self.pretrain else {},
