@@ -108,4 +108,7 @@ class Samples:
             rows = [np.flatnonzero(label == index)[:8] for index in range(spec.num_classes)]
             depth = min(len(row) for row in rows)
             order = np.stack([row[:depth] for row in rows], axis=1).ravel() if depth else order
-        return pictures.grid(stored["image"].numpy()[order].transpose(0, 2, 3, 1), columns=self.columns)
+        columns = (
+            self.columns * 2 if spec.source is not None else self.columns
+        )  # where source and result lie in the grid
+        return pictures.grid(stored["image"].numpy()[order].transpose(0, 2, 3, 1), columns=columns)

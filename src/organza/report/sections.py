@@ -78,14 +78,16 @@ def film_section(film: Film, real: str | None, spec: Spec) -> str:
         else missing("real.png is missing, so there is nothing to compare with.")
     )
     note = "from the same latents throughout" if is_image else "purple, over real points in pale green"
-    if spec.has_source:
-        note = "beside the unseen images that they are made from, and the truth where it is known"
     told = "real.png, in the same layout" if is_image else "the data alone, on the same axes"
+    if spec.has_source:
+        note = "each after the unseen image that it is made from, and before the truth if that is known"
+        told = "real.png, of the kind that is to be made"
+    shows_truth = isinstance(spec, ImageSpec) and spec.source is not None and spec.is_paired
+    beside = f'<figure class="is-real"><figcaption><b>Real</b> {told}</figcaption>{truth}</figure>'
     return (
-        f'<p class="lede">{lede_of(film, is_image=is_image)}</p><div class="screens">'
+        f'<p class="lede">{lede_of(film, is_image=is_image)}</p><div class="screens{" is-one" * shows_truth}">'
         f'<figure class="is-fake"><figcaption><b>Fakes</b> {note}</figcaption>{fakes}</figure>'
-        f'<figure class="is-real"><figcaption><b>Real</b> {told}</figcaption>{truth}</figure>'
-        f"{player(film)}</div>"
+        f"{beside * (not shows_truth)}{player(film)}</div>"
     )
 
 
