@@ -112,6 +112,25 @@ def test_a_folder_keeps_its_names_and_tells_what_it_leaves_out(
     assert "2 images in" in told
 
 
+def test_what_is_read_is_never_written_over(
+    run: organza.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", "a.bmp", "b.png"):
+        Image.effect_noise((28, 28), 50).save(folder / name)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for out in (folder, folder / ".." / "in"):
+        assert main(["apply", str(run.folder), str(folder), str(out)]) == 2
+        assert "would be lost" in capsys.readouterr().err
+    assert main(["apply", str(run.folder), str(folder / "a.png"), str(folder / "a.png")]) == 2
+    for _ in range(2):  # what was made is no source
+        assert main(["apply", str(run.folder), str(folder), str(folder / "made")]) == 0
+        made = sorted(path.name for path in folder.glob("made/**/*.png"))
+        assert made == ["a.bmp.png", "a.png.png", "b.png"]
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
 @pytest.mark.parametrize(
     ("source", "out", "words", "message"),
     [

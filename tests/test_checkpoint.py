@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from organza import checkpoint
 from organza.checkpoint import best, is_whole, listed, load, load_players, newest, save
 from organza.data.memory import MemorySource
-from organza.data.spec import ImageSpec
+from organza.data.spec import ImageSpec, VectorSpec
 from organza.errors import CheckpointError, StorageError
 from organza.game import Batch, Clock, Game, Player, Report, Request, Stop
 from organza.hooks.checkpoints import Checkpoints
@@ -249,6 +250,22 @@ def test_a_score_compares_classes_as_the_data_has_them_a_few_large_images_at_onc
     score = Checkpoints(tmp_path, source, keep=1).score(Report(Clock(), {}, {}, Game({}, [], generate)))
     assert score == pytest.approx(0, abs=1e-5)
     assert asked == [1, 8, 8, 8]  # the first tells whether there are classes
+
+
+def test_slow_steps_are_saved_by_the_clock_and_a_dear_save_less_often(toy_game: Build, tmp_path: Path) -> None:
+    source = MemorySource({"vector": torch.zeros(10, 2)}, name="dots", spec=VectorSpec())
+    game = replace(toy_game(), generate=lambda request: {"vector": torch.zeros(request.count, 2)})
+    for long_s, expected in ((0.0, ["000000001", "000000002"]), (1e9, [])):
+        folder = tmp_path / f"{long_s:g}"
+        saver = Checkpoints(folder, source, keep=5, long_s=long_s)
+        for samples in (1, 2):
+            saver.took_s = 0.0
+            saver.late(Report(Clock(samples=samples, step=samples), {}, {}, game))
+        assert [path.name for path in listed(folder)] == expected
+    saver = Checkpoints(tmp_path / "dear", source, keep=5, long_s=0.0)
+    saver.took_s = 1e9
+    saver.late(Report(Clock(samples=1, step=1), {}, {}, game))
+    assert not listed(tmp_path / "dear")
 
 
 @pytest.mark.parametrize("room", [20_000, 300, 10])

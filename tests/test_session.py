@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import organza
 from organza import DataOptions, RunSettings, checkpoint
 from organza.data import open_source
-from organza.errors import CheckpointError, DataError, DivergedError, UsageError
+from organza.errors import CheckpointError, DataError, DivergedError, StorageError, UsageError
 from organza.game import Clock, Report
 from organza.hooks.samples import Samples
 from organza.planning import estimate
@@ -262,6 +263,36 @@ def test_resume_keeps_the_runs_own_seed_and_budget(tmp_path: Path) -> None:
     run = organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=paused)
     organza.resume(run, settings=RunSettings(device="cpu"))
     np.testing.assert_array_equal(run.generate(9), whole.generate(9))
+
+
+def test_resume_says_where_it_begins_and_what_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paused = RunSettings(samples=640, device="cpu", pause_at=160)
+    run = organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=paused)
+    with (run.folder / "metrics.jsonl").open("a") as file:
+        file.write('{"samples": 480}\n')
+    organza.resume(run, settings=RunSettings(device="cpu"))
+    assert "going on from 160 samples; what came after, up to 480, had not been saved" in capsys.readouterr().out
+
+
+def test_a_folder_of_other_files_is_no_place_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(StorageError, match="files that are no run: choose an empty or a new folder"):
+        organza.train("vanilla:tiny", data="ring8", samples=64, run=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_family_that_makes_images_of_noise_takes_folders_called_a_and_b_for_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("A", 0), ("B", 255)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(16):
+            Image.new("L", (8, 8), value - index if value else index).save(tmp_path / "data" / name / f"{index}.png")
+    run = organza.train("dcgan:tiny", data=str(tmp_path / "data"), samples=32, run=tmp_path / "run")
+    assert (run.spec.classes, run.spec.has_source) == (("A", "B"), False)
+    pairs = organza.train("pix2pix:tiny", data=str(tmp_path / "data"), samples=32, run=tmp_path / "pairs")
+    assert pairs.spec.has_source
+    assert "No images are held out" in capsys.readouterr().out
 
 
 def test_class_names_never_lead_out_of_the_folder(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import organza
 from organza.cli.__main__ import main
 from organza.data.options import DataOptions
 from organza.errors import DataError
+from organza.recipe import find
 
 SMALL = ["--samples", "16", "--batch", "8", "--width", "4", "--doctor", "off"]
 
@@ -36,6 +37,8 @@ def test_to_colorize_is_pix2pix_from_gray(tmp_path: Path) -> None:
     assert run.data_options.pairs == "gray"
     assert run.spec.images["source"].channels == 1
     assert train(tmp_path, "colorize", "--data", str(tmp_path / "in"), *SMALL) == 0  # the same command, the same run
+    tiny = find("colorize:tiny")
+    assert (tiny.name, tiny.preset, tiny.data) == ("pix2pix", "tiny", {"pairs": "gray"})
 
 
 def test_pairs_that_are_there_are_taken_before_any_are_made(tmp_path: Path) -> None:

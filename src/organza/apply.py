@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,7 +225,8 @@ def apply(model: Model, source: Path, out: Path, *, masks: Masks | None = None, 
     Args:
         model: What to do.
         source: What to read. Files of a folder that are no images are told and left.
-        out: A file for a file or a film; for a folder, a folder that is made or added to: the same names as .png.
+        out: A file for a file or a film; for a folder, a folder that is made or added to: the same names as .png
+            (of a.png and a.jpg a.png.png and a.jpg.png).
         masks: What of the images is to be filled, by a model that does that.
         mark: Say in the files that a model made them.
 
@@ -248,6 +250,8 @@ def apply(model: Model, source: Path, out: Path, *, masks: Masks | None = None, 
 
 def apply_to_file(model: Model, source: Path, out: Path, *, masks: Masks | None, mark: bool) -> str:
     """One image; its size as it was and is."""
+    if out.exists() and out.samefile(source):
+        raise UsageError(f"{out} is what is read, and would be lost: name another place to write to")
     kind = out.suffix.lower()
     if kind not in SUFFIXES:
         raise UsageError(f"cannot write {kind or 'a file without an ending'}; use {', '.join(sorted(SUFFIXES))}")
@@ -280,12 +284,17 @@ def apply_to_folder(model: Model, source: Path, out: Path, *, masks: Masks | Non
     """Every image below a folder, to the same place below another."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"{source} is a folder and {out} is a file: name a folder to write into")
+    if out.exists() and out.samefile(source):
+        raise UsageError(f"{out} is what is read, and would be lost: name another folder to write into")
     files = sorted(path for path in source.rglob("*") if path.is_file() and path.suffix.lower() in SUFFIXES)
+    files = [path for path in files if not path.is_relative_to(out)]  # what was made before
+    named = Counter(path.with_suffix("") for path in files)
     if masks is not None and masks.path.is_dir() and masks.path.resolve() == source.resolve():
         files = [path for path in files if not MASK.fullmatch(path.stem)]
     done = 0
     for path in files:
-        target = (out / path.relative_to(source)).with_suffix(".png")
+        name = path.stem if named[path.with_suffix("")] == 1 else path.name
+        target = out / path.relative_to(source).with_name(f"{name}.png")
         try:
             size = apply_to_file(model, path, target, masks=masks, mark=mark)
         except (BadImageError, NotAnImageError, DataError) as error:

@@ -46,8 +46,14 @@ def open_data(data: str, options: DataOptions) -> Source:
 
 
 def asked(found: Found, options: DataOptions) -> DataOptions:
-    """The options with those that belong to the recipe, where the user gave none; of pairs see `suited`."""
+    """The options with those that belong to the recipe, where the user gave none; of pairs see `suited`.
+
+    A family of organza's own that makes images of noise sees single images, also in folders called A and B.
+    """
     own = {key: value for key, value in found.data.items() if key != "pairs" and getattr(options, key) is None}
+    ours = type(found.recipe).__module__.startswith("organza.recipes.")
+    if ours and found.recipe.needs_sources == "no" and (options.pairs, options.to) == ("auto", None):
+        own["pairs"] = "none"
     return replace(options, **own)
 
 

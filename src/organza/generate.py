@@ -67,7 +67,8 @@ def class_index(spec: Spec, label: str | int, conditional: bool) -> int:
     """A class by its name or index."""
     if not conditional:
         raise UsageError(
-            "this run was trained without labels, so --label means nothing; train one with --conditional yes"
+            "this run was trained without labels, so --label means nothing; where the data has labels train one with "
+            "--conditional yes, else with groups of similar samples as classes: --clusters 10"
         )
     if str(label) in spec.classes:
         return spec.classes.index(str(label))

@@ -17,7 +17,7 @@ def balance(row: dict[str, Any]) -> str:
         return "the critic tells real from fake nearly always: the generator's gradient may vanish"
     if gap < 0:
         return "the critic scores fakes above real samples: the generator fools it for now"
-    if real > 0.8 and fake > 0.8:
+    if real + fake > 1.6 and abs(real - fake) <= 0.3:
         return "the critic is ahead: normal while the samples still improve"
     if abs(real - fake) > 0.6:
         side = "real" if real > fake else "fake"

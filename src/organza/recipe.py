@@ -211,10 +211,12 @@ def find(name: str, **fields: Any) -> Found:
     Raises:
         UsageError: No such recipe, preset or field; the message suggests the nearest.
     """
-    known, implied = PLAIN.get(name, (name, {}))
-    base, separator, preset = known.rpartition(":")
+    task, colon, rest = name.partition(":")
+    known, implied = PLAIN.get(task, (task, {}))
+    name = f"{known}{colon}{rest}"
+    base, separator, preset = name.rpartition(":")
     if not separator or preset.lower().endswith(".py"):  # no preset, or the colon of a Windows drive
-        base, preset = known, ""
+        base, preset = name, ""
     module, recipe_class = load(base, preset)
     presets: dict[str, Recipe] = getattr(module, "PRESETS", {})
     if preset not in presets and isinstance(getattr(module, preset, None), type):
@@ -279,7 +281,7 @@ def load(base: str, name: str) -> tuple[ModuleType, type[Recipe]]:
                 raise UsageError(unknown("recipe", base, known, where)) from error
             raise UsageError(f"cannot import the recipe module {base!r}: {error}") from error
     else:
-        raise UsageError(unknown("recipe", base, known, "or a file such as ./my_gan.py"))
+        raise UsageError(unknown("recipe", base, [*known, *PLAIN], "or a file such as ./my_gan.py"))
     own = [
         value
         for value in vars(module).values()

@@ -25,7 +25,7 @@ import time
 from collections import ChainMap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -66,7 +66,7 @@ class Run:
     """A run folder and what its run.json says."""
 
     folder: Path
-    config: dict[str, Any]
+    config: dict[str, Any] = field(repr=False)
 
     @property
     def checkpoints(self) -> Path:
@@ -244,6 +244,8 @@ def create_run(
         run = open_run(folder)
         refuse_differences(run, config)
         return run
+    if folder.is_dir() and any(folder.iterdir()):
+        raise StorageError(f"{folder} holds files that are no run: choose an empty or a new folder with --run DIR")
     try:
         (folder / "samples").mkdir(parents=True, exist_ok=True)
         if found.name.endswith(".py"):

@@ -99,13 +99,14 @@ def evaluate(
         judge, note = choose_extractor(reference.source, extractor, weights=weights, device=device, offline=offline)
         truth, beside = None, {}
         reals = reference.pool(count)
+        tell(f"looking at {reals.count:,} real samples")
         real = looked(reference.cache, reals, judge)
         labels = labels_for_all(real)
         if isinstance(target, Run):
             path = target.checkpoint(checkpoint)
             game = target.game(path=path, device=device)
             labels = labels if game.is_conditional and target.spec.classes == reference.source.spec.classes else None
-            given = min(count, len(held_out.source)) if held_out else count
+            given = min(count, len((held_out or reference).source)) if target.spec.has_source else count
             fakes = pool_made(game, target.spec, count=given, seed=seed, truncation=truncation, labels=labels)
             if held_out and held_out.other is not None:
                 where = {"cache": held_out.cache, "device": device, "offline": options.offline}
@@ -117,6 +118,7 @@ def evaluate(
                     fills=fills(game, options),
                     **where,
                 )
+                tell("comparing results with their truths")
                 is_wanted = measures is None or not truth.table.keys().isdisjoint(measures)
                 beside = truth.judged(game, seed=seed) if is_wanted else {}
             halflife = getattr(game.players.get("generator"), "halflife", None)
@@ -137,6 +139,7 @@ def evaluate(
             made_by = {"target": absolute(str(target)), "checkpoint": "", "weights": "", "seed": None}
             made_by |= {"truncation": 1.0, "labels": "from the files" if source.spec.classes else "none"}
         check_alike(fakes.spec, reference.source.spec)
+        tell(f"looking at {fakes.count:,} fakes")
         fake = look(fakes, judge)
         a, b, floor_method = reference.floor(real, judge, count=count, fakes=fakes.count)
         if not distributed.is_main():
@@ -152,6 +155,7 @@ def evaluate(
             keys.sort(key=lambda key: key != "kernel")
         common = provenance(reference, reals, judge, fakes, made_by)
         common |= {"feature_dim": real.features.shape[1], "floor_method": floor_method}
+        tell("computing scores and their floors")
         values = compute(table, keys, real, fake)
         found = records(table, values, floors(reference.cache, table, keys, a, b), judge, common)
         notes = [(keys[0] if keys else "", note), ("frechet", few)]
@@ -162,6 +166,12 @@ def evaluate(
         return [
             replace(one, note=" ".join(told for key, told in notes if key == one.measure and told)) for one in found
         ]
+
+
+def tell(line: str) -> None:
+    """What is under way, for somebody who waits at a terminal."""
+    if sys.stderr.isatty() and distributed.is_main():
+        print(f"{line} ...", file=sys.stderr, flush=True)
 
 
 def own_data(target: str | Path | Run) -> str:

@@ -21,7 +21,7 @@ from organza.hooks.crew import Crew
 from organza.hooks.evaluation import check_measure, verdict
 from organza.hooks.samples import grid_labels
 from organza.hooks.signals import Signals
-from organza.inputs import fed
+from organza.inputs import fed, unseen_part
 from organza.recipe import Found, Recipe, find, named
 from organza.report import write_report
 from organza.run import Run, create_run, launched_before, locked, open_run, truncate_rows
@@ -95,6 +95,8 @@ def start(
                 refuse_other_data(origin, source.spec)
             raise
         check_measure(settings.best_by, data, source, options, game)
+        if distributed.is_main() and source.spec.has_source and unseen_part(data, options, source.spec) is None:
+            say("No images are held out, so pictures and scores are of what the run trains on; better: --hold-out 0.1")
         folder = ""
         if distributed.is_main():
             settings = replace(settings, run=settings.run or launched_before())
@@ -247,6 +249,10 @@ def carry_out(
     fed(game.to(device), run, source)
     if distributed.is_main():
         (run.folder / "report.html").unlink(missing_ok=True)  # it says that the run is over
+        if newest is not None:
+            last = max((row.get("samples", 0) for row in run.rows()), default=0)
+            lost = f"; what came after, up to {last:,}, had not been saved" if last > clock.samples else ""
+            say(f"going on from {clock.samples:,} samples{lost}")
         truncate_rows(run.folder, clock.samples)
     if settings.compile:
         from organza.compiling import compile_game

@@ -31,7 +31,7 @@ class RunSettings:
     run: Optional[Path] = None
     """Run folder; by default runs/NNNN-recipe-data below the current folder."""
     checkpoint_every: int = 50_000
-    """Samples between checkpoints; one more is written at the end."""
+    """Samples between checkpoints, or two minutes or more if that is sooner; one more is written at the end."""
     keep: int = 2
     """How many of the newest checkpoints remain; the best one remains as well."""
     sample_every: Optional[int] = None

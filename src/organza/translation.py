@@ -70,8 +70,8 @@ class Translation(ImageToImage):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Restoration(ImageToImage):
-    """The same where each image is to be given back what its source lacks, as a trained network sees it."""
+class Compared(ImageToImage):
+    """The same where a trained network may compare what is made with the truth."""
 
     needs_sources: ClassVar[Sources] = "paired"
 

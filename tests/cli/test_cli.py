@@ -105,7 +105,7 @@ def test_the_same_command_goes_on_and_a_changed_field_is_refused(
 
 def test_recipes_names_are_the_families(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes", "--names"]) == 0
-    assert capsys.readouterr().out.split() == ["auto", *RECIPES]
+    assert capsys.readouterr().out.split() == ["auto", *RECIPES, "colorize", "translate"]
     assert main(["recipes"]) == 0
 
 

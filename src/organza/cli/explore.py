@@ -85,6 +85,8 @@ def main(args: list[str]) -> int:
         case "classes":
             there = None if given.to_label is None else class_index(run.spec, given.to_label, space.num_classes > 0)
             if told is None or there is None:
+                if not space.num_classes:
+                    class_index(run.spec, "", conditional=False)  # which says so
                 raise UsageError("classes are mixed from --label to --to-label; give both")
             shares = swing(given.columns, loop=False)
             frames = class_frames(space, given.count, here=told, there=there, shares=shares, seed=given.seed)

@@ -46,7 +46,7 @@ class Interpolate:
     frames: int = 16
     """From each stop to the next; along a direction or between classes, of the whole film."""
     loop: bool = True
-    """Come back to the beginning."""
+    """Come back to the beginning; a .png, which stands still, never does."""
     fps: float = 12.0
     """Frames per second; a GIF has 50 at most."""
     truncation: float = 1.0
@@ -85,7 +85,7 @@ def main(args: list[str]) -> int:
         reach=given.reach,
         curve=given.curve,
         frames=given.frames,
-        loop=given.loop,
+        loop=given.loop and given.out.suffix.lower() != ".png",
         truncation=given.truncation,
         tuned=given.tuned,
     )

@@ -25,7 +25,7 @@ class Project:
     run: Annotated[Path, tyro.conf.Positional]
     """The run folder."""
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Image files."""
+    """Image files, or folders of them."""
     space: Literal["auto", "z", "w", "w+"] = "auto"
     """auto: w where there is one, else z; w+: another w for each layer, nearer and worse to edit."""
     steps: int = 400
@@ -60,6 +60,7 @@ def main(args: list[str]) -> int:
     """Invert each image and write what was found."""
     given = parse(Project, args, verb="project", description=DESCRIPTION)
     from organza import devices
+    from organza.data.scan import looks_like_image
     from organza.errors import UsageError
     from organza.generate import class_index
     from organza.latent.files import read_target, write_inversion
@@ -67,7 +68,11 @@ def main(args: list[str]) -> int:
     from organza.latent.space import open_space
     from organza.run import open_run
 
-    names = [path.stem for path in given.images]
+    images: list[Path] = []
+    for path in given.images:
+        inside = sorted(file for file in path.iterdir() if looks_like_image(file.name)) if path.is_dir() else [path]
+        images += inside
+    names = [path.stem for path in images]
     if not names or len(set(names)) < len(names) or given.tune < 0:
         raise UsageError("give one or more images whose names differ before the ending, and --tune of at least 0")
     run, device = open_run(given.run), devices.choose(given.device)
@@ -75,7 +80,7 @@ def main(args: list[str]) -> int:
     game = run.game(path=checkpoint, device=device)
     space = open_space(run, game, "w" if given.space == "w+" else given.space)
     told = None if given.label is None else class_index(run.spec, given.label, space.num_classes > 0)
-    folder, targets = given.out or run.folder / "projections", [read_target(path, space.spec) for path in given.images]
+    folder, targets = given.out or run.folder / "projections", [read_target(path, space.spec) for path in images]
     note = {"checkpoint": checkpoint.name, "is_free": given.space == "w+", "steps": given.steps, "seed": given.seed}
     for name, (image, resized) in zip(names, targets, strict=True):
         target = image.to(space.device)

@@ -18,15 +18,19 @@ class Recipes:
     """Only the names, one a line."""
 
 
+TRANSLATE = "cyclegan, srgan, inpaint or pix2pix, by what the data is"
+
+
 def main(args: list[str]) -> int:
     """Print the families."""
     given = parse(Recipes, args, verb="recipes", description="List the families and their presets.")
     from organza.auto import Auto
+    from organza.recipe import PLAIN
     from organza.recipes import RECIPES
 
     known = {"auto": Auto} | RECIPES
     if given.names:
-        print("\n".join(known))
+        print("\n".join([*known, *PLAIN]))
         return 0
     from rich.console import Console
     from rich.table import Table
@@ -37,5 +41,7 @@ def main(args: list[str]) -> int:
         about = (module.__doc__ or "").strip().splitlines()[0]
         kinds = ", ".join(kind.key + "s" for kind in recipe.accepts)
         table.add_row(name, kinds, ", ".join(f"{name}:{preset}" for preset in getattr(module, "PRESETS", {})), about)
+    for name, (base, implied) in PLAIN.items():
+        table.add_row(name, "images", "", f"{base} with --pairs {implied['pairs']}" if base != "auto" else TRANSLATE)
     Console().print(table)
     return 0

@@ -1,7 +1,8 @@
-"""Saving while training: every so many samples and at the end, on all ranks together."""
+"""Saving while training: every so many samples or minutes and at the end, on all ranks together."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import final
@@ -17,6 +18,12 @@ from organza.metrics.sliced import sliced_wasserstein
 
 JUDGED = 500
 """Samples that the score of a checkpoint is computed from."""
+LONG_S = 120.0
+"""Seconds without a save after which one is made, whatever the samples: slow steps are dear."""
+SHARE = 0.03
+"""Of the time that such saves may take."""
+ASKED = 16
+"""Steps between the questions whether it is time, where several ranks have to agree."""
 
 
 @final
@@ -26,9 +33,10 @@ class Checkpoints:
     Every rank must call it: batch statistics are shared from rank 0 first.
     """
 
-    def __init__(self, folder: Path, source: Source, *, keep: int) -> None:
-        self.folder, self.source, self.keep = folder, source, keep
+    def __init__(self, folder: Path, source: Source, *, keep: int, long_s: float = LONG_S) -> None:
+        self.folder, self.source, self.keep, self.long_s = folder, source, keep, long_s
         self.saved_at: int | None = None
+        self.done_at, self.took_s = time.monotonic(), 0.0
         self.refused: str | None = None
         self.listeners: list[Callable[[float], None]] = []
         self.judge: Callable[[Report], float] | None = None
@@ -38,6 +46,7 @@ class Checkpoints:
         """Save, unless this moment is saved already or its step was refused: then the weights may be unhealthy."""
         if report.failed or self.saved_at == report.clock.samples:
             return
+        began = time.monotonic()
         distributed.broadcast_buffers(report.game.modules())
         judged = self.judge(report) if self.judge else None
         if distributed.is_main():
@@ -47,6 +56,16 @@ class Checkpoints:
             score = distance if judged is None else judged
             checkpoint.save(self.folder, report.game, report.clock, keep=self.keep, score=score)
         self.saved_at = report.clock.samples
+        self.done_at = time.monotonic()
+        self.took_s = self.done_at - began
+
+    def late(self, report: Report) -> None:
+        """After each step: save if the last save is long ago."""
+        if distributed.world() > 1 and report.clock.step % ASKED:
+            return
+        is_late = time.monotonic() - self.done_at > max(self.long_s, self.took_s / SHARE)
+        if distributed.broadcast_text("late" if is_late else ""):
+            self(report)
 
     def see(self, report: Report) -> None:
         """After each step: remember whether it was refused, for the save at the end."""

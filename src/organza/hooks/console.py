@@ -39,7 +39,9 @@ class Console:
         self.live = Live(console=terminal, refresh_per_second=4, transient=False) if terminal.is_terminal else None
 
     def __enter__(self) -> Console:
-        amount = f"{self.budget.samples:,} samples" if self.budget.samples else f"{self.budget.minutes:g} minutes"
+        minutes = self.budget.minutes or 0
+        length = f"{minutes:g} minute{'' if minutes == 1 else 's'}"
+        amount = f"{self.budget.samples:,} samples" if self.budget.samples else length
         say(f"training {self.title} for {amount}")
         if self.live:
             self.live.start()
@@ -74,7 +76,9 @@ class Console:
             say(line)
 
     def left(self, progress: float) -> str:
-        """The time that is left, if it goes on as it has since the beginning."""
+        """The time that is left: of the minutes allowed, or if it goes on as it has since the beginning."""
+        if self.budget.minutes:
+            return f"{clock_face(self.budget.minutes * 60 * max(0.0, 1 - progress))} left"
         done = progress - self.start.progress
         seconds = (time.monotonic() - self.began) * (1 - progress) / done if done > 0 else 0.0
         return f"{clock_face(seconds)} left"

@@ -63,7 +63,7 @@ class Crew:
         with self.stack:  # if one of them cannot begin, those before it end
             own = self.on_the_first_rank() if distributed.is_main() else []
             saver = every(settings.checkpoint_every, self.saver)
-            self.hooks = [self.saver.see, *own, *self.scores(), saver, pause(settings.pause_at)]
+            self.hooks = [self.saver.see, *own, *self.scores(), saver, self.saver.late, pause(settings.pause_at)]
             self.stack = self.stack.pop_all()
         return self
 

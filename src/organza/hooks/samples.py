@@ -31,7 +31,7 @@ class Samples:
         """Told of each grid, and after how many samples."""
         self.drawn_at: int | None = None
         spec = source.spec
-        self.columns = spec.num_classes if 2 <= spec.num_classes <= 16 else 8
+        self.columns = spec.num_classes * max(1, 8 // spec.num_classes) if 2 <= spec.num_classes <= 16 else 8
         self.count = self.columns * 8 if isinstance(spec, ImageSpec) else 2_500
         if isinstance(spec, ImageSpec) and spec.source is not None:
             self.columns, self.count = 4, 32
@@ -89,7 +89,7 @@ class Samples:
         assert spec.source is not None
         shown = [encode(given["source"], spec.source), encode(made["image"], spec)]
         shown += [encode(given["image"], spec)] if "image" in given else []
-        return pictures.grid(pictures.joined(shown), columns=self.columns)
+        return pictures.grid(pictures.joined(shown), columns=self.columns, pad=8)
 
     def real_points(self) -> np.ndarray:
         """Points of the data to compare with."""
@@ -103,9 +103,9 @@ class Samples:
         chosen = np.random.default_rng(0).permutation(len(self.source))[: 10 * self.count]
         stored = self.source.read(np.sort(chosen))
         order = np.arange(min(self.count, len(stored["image"])))
-        if "label" in stored and self.columns == spec.num_classes:
-            label = stored["label"].numpy()
-            rows = [np.flatnonzero(label == index)[:8] for index in range(spec.num_classes)]
+        if "label" in stored and self.columns % spec.num_classes == 0:
+            label, most = stored["label"].numpy(), self.count // spec.num_classes
+            rows = [np.flatnonzero(label == index)[:most] for index in range(spec.num_classes)]
             depth = min(len(row) for row in rows)
             order = np.stack([row[:depth] for row in rows], axis=1).ravel() if depth else order
         columns = (

@@ -237,7 +237,8 @@ def between_classes(space: Space, here: int, there: int, shares: Sequence[float]
     """
     if not space.num_classes:
         raise UsageError(
-            "this run was trained without labels, so there are no classes to mix; train with --conditional yes"
+            "this run was trained without labels, so there are no classes to mix; where the data has labels train with "
+            "--conditional yes, else with groups of similar samples as classes: --clusters 10"
         )
     modules = [module for module in space.network.modules() if isinstance(module, nn.Embedding)]
     tables = [

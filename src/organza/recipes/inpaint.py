@@ -31,12 +31,12 @@ from organza.nets.patch_critic import PatchCritic, feature_distance
 from organza.nets.residual import MapNorm
 from organza.nets.spectral import advance, spectrally_normed
 from organza.penalties import r1
-from organza.translation import COLUMNS, Restoration
+from organza.translation import COLUMNS, Compared
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Inpaint(Restoration):
+class Inpaint(Compared):
     """A generator that is told where the holes are, and a critic of patches that is told as well."""
 
     pairs: ClassVar[str] = "holes"

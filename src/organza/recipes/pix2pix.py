@@ -29,16 +29,14 @@ from organza.nets.patch_critic import MultiScaleCritic, feature_distance
 from organza.nets.residual import MapNorm
 from organza.nets.translator import ResidualTranslator
 from organza.nets.unet import Doubler, UNet
-from organza.recipe import Sources
-from organza.translation import COLUMNS, Translation
+from organza.translation import COLUMNS, Compared, Translation
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Pix2Pix(Translation):
+class Pix2Pix(Translation, Compared):
     """A generator that is told the source, a critic of patches that sees source and image, and an L1 distance."""
 
-    needs_sources: ClassVar[Sources] = "paired"
     smallest: ClassVar[int] = 2
 
     batch: int = 16
@@ -79,6 +77,9 @@ class Pix2Pix(Translation):
     """Share of the budget that is spent on the L1 distance alone, which is faster; 0 in the papers."""
     feature_matching: float = 10.0
     """Weight of the same distance of the critic's features, as in pix2pixHD; 0 in pix2pix."""
+    perceptual: str = "none"
+    """Network that compares results with the truth, as VGG19 does in pix2pixHD: auto, digits, fashion,
+    efficientnet-lite0, vgg19, vgg16 or none."""
     init: Init = "he"
     """How weights are drawn at the start."""
     generator_lr: float = 2e-3
@@ -86,8 +87,8 @@ class Pix2Pix(Translation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.adversarial + self.l1:
-            raise UsageError("adversarial and l1 are both 0: nothing to learn")
+        if not self.adversarial + self.l1 + (self.perceptual_weight if self.is_compared else 0):
+            raise UsageError("adversarial, l1 and perceptual_weight are all 0, or compare nothing: nothing to learn")
         if self.pretrain and not self.l1:
             raise UsageError(f"pretrain learns by l1, which is 0, so pretrain must be 0; got {self.pretrain}")
 
@@ -97,7 +98,7 @@ class Pix2Pix(Translation):
         assert isinstance(data, ImageSpec)
         assert data.source is not None
         g, c = self.networks(data, data.source)
-        objective = OBJECTIVES[self.loss]
+        objective, unlike = OBJECTIVES[self.loss], self.unlikeness(data)
 
         def told(source: Tensor) -> Tensor:
             return indices_to_maps(source, self.kinds) if self.kinds else source
@@ -126,6 +127,8 @@ class Pix2Pix(Translation):
             source, image, fake = seen(batch)
             distance = l1_loss(fake.float(), image)
             terms = {"l1": self.l1 * distance} if self.l1 else {}
+            if self.is_compared:
+                terms["perceptual"] = unlike(fake, image)
             if self.adversarial and clock.progress >= self.pretrain:
                 judged = c(fake, source)
                 games = torch.stack([objective.generator(score, score) for score, _ in judged])

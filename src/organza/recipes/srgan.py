@@ -32,7 +32,7 @@ from organza.nets.residual import MapNorm
 from organza.nets.spectral import advance, spectrally_normed
 from organza.nets.superres import FACTORS, Skip, SuperResolver, UNetCritic, VGGCritic, rrdb, srresnet
 from organza.schedules import cosine, linear
-from organza.translation import COLUMNS, Restoration
+from organza.translation import COLUMNS, Compared
 
 HALFWAY = 0.1
 """Share of the step size that is left at the end of pretraining."""
@@ -40,7 +40,7 @@ HALFWAY = 0.1
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class SRGAN(Restoration):
+class SRGAN(Compared):
     """A generator that doubles and triples, taught by pixels at first, then by a critic and a perceptual network."""
 
     pairs: ClassVar[str] = "small"

@@ -80,7 +80,7 @@ def film_section(film: Film, real: str | None, spec: Spec) -> str:
     note = "from the same latents throughout" if is_image else "purple, over real points in pale green"
     told = "real.png, in the same layout" if is_image else "the data alone, on the same axes"
     if spec.has_source:
-        note = "each after the unseen image that it is made from, and before the truth if that is known"
+        note = "each after the image that it is made from, and before the truth where that is known"
         told = "real.png, of the kind that is to be made"
     shows_truth = isinstance(spec, ImageSpec) and spec.source is not None and spec.is_paired
     beside = f'<figure class="is-real"><figcaption><b>Real</b> {told}</figcaption>{truth}</figure>'
