@@ -13,7 +13,7 @@ from organza.data import DataOptions
 from organza.data.options import MADE
 from organza.data.source import Source
 from organza.data.spec import ImageSpec
-from organza.doctor.visit import cure, summary, visit
+from organza.doctor.visit import cure, remoteness, summary, visit
 from organza.errors import CheckpointError, DivergedError, StorageError
 from organza.game import Batch, Clock, Game, Hook, Request, Stop
 from organza.hooks.console import say
@@ -325,7 +325,7 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
     findings = visit(run)
     if findings or run.settings.doctor != "off":
         say(
-            f"doctor:   {summary(findings, steps=clock.step)}"
+            f"doctor:   {summary(findings, steps=clock.step, remoteness=remoteness(run))}"
             + (f"; see: organza doctor {run.quoted}" if findings else "")
         )
     if stop is not None and stop.is_final:

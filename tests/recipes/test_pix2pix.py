@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from test_contract import build, tiny
@@ -13,8 +15,10 @@ from organza.trainer import draw
 from worlds import world_for
 
 
-@pytest.mark.parametrize("fields", [{}, {"pretrain": 0.0}, {"feature_matching": 0.0}, {"adversarial": 0.0}])
-def test_the_critic_comes_when_the_pixels_have_been_learned(fields: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "fields", [{}, {"pretrain": 0.0}, {"feature_matching": 0.0}, {"adversarial": 0.0}, {"perceptual": "digits"}]
+)
+def test_the_critic_comes_when_the_pixels_have_been_learned(fields: dict[str, Any]) -> None:
     recipe, world = tiny("pix2pix", **fields), world_for(RECIPES["pix2pix"])
     game = build(recipe, world)
     batch = next(world.batches(4))
@@ -24,7 +28,8 @@ def test_the_critic_comes_when_the_pixels_have_been_learned(fields: dict[str, fl
         assert [turn.name for turn in game.turns if turn.due(clock)] == ["critic"] * plays + ["generator"]
         terms = game.turns[-1].loss(batch, clock).terms
         matched = ["feature_matching"] * (plays and recipe.feature_matching > 0)
-        assert sorted(terms) == sorted(["l1", *["nonsaturating"] * plays, *matched])
+        compared = ["perceptual"] * recipe.is_compared
+        assert sorted(terms) == sorted(["l1", *["nonsaturating"] * plays, *matched, *compared])
         assert all(torch.isfinite(term) for term in terms.values())
 
 

@@ -88,8 +88,13 @@ class History:
 
     def is_far(self, times: float) -> bool:
         """Whether the newest fakes are so many times as far from the data as real samples from one another."""
+        return self.remoteness > times
+
+    @property
+    def remoteness(self) -> float:
+        """How many times as far the newest fakes are from the data as real samples from one another; 0: not known."""
         distance, floor = self.recent("health/distance", 1), self.recent("health/floor", 1)
-        return bool(distance and floor) and distance[0] > times * floor[0]
+        return distance[0] / max(floor[0], 1e-12) if distance and floor else 0.0
 
     def first(self, key: str) -> float:
         """The first finite value of a column; NaN if there is none."""

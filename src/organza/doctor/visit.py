@@ -13,6 +13,8 @@ from organza.run import Run
 
 FEW_STEPS = 50
 """Before so many steps no balance can be told from the random beginning."""
+FAR = 2.0
+"""Times as far from the data as real samples from one another: nobody calls such samples good."""
 ILL = 3
 """Exit code of a command whose run ended with an illness of level `error`."""
 
@@ -27,11 +29,24 @@ def exit_code(findings: Sequence[Finding]) -> int:
     return ILL if any(finding.level == "error" for finding in findings) else 0
 
 
-def summary(findings: Sequence[Finding], *, steps: int) -> str:
-    """One line: whether a run is healthy, and if not, the likeliest cause; too few steps tell nothing."""
+def remoteness(run: Run) -> float:
+    """See `History.remoteness`."""
+    return History(run.rows(), run.config).remoteness
+
+
+def summary(findings: Sequence[Finding], *, steps: int, remoteness: float = 0.0) -> str:
+    """One line: whether a run is healthy, and if not, the likeliest cause; too few steps tell nothing.
+
+    A young run can be healthy and far from its end: `remoteness` says how far, see `History.remoteness`.
+    """
     if not findings:
-        few = f"too short to judge: {steps} steps, {FEW_STEPS} are the least"
-        return few if steps < FEW_STEPS else "healthy: the doctor finds nothing"
+        if steps < FEW_STEPS:
+            return f"too short to judge: {steps} steps, {FEW_STEPS} are the least"
+        far = (
+            f", but the samples are {remoteness:.1f} times as far from the data as real samples from one another: it needs "
+            "longer"
+        )
+        return "healthy: the doctor finds nothing" + far * (remoteness > FAR)
     first, others = findings[0], len(findings) - 1
     more = f", and {others} more" if others else ""
     return f"{'ill' if exit_code(findings) else 'a warning'}: {first.title} (since {first.since:,} samples){more}"

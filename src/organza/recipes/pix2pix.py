@@ -5,9 +5,9 @@ Isola, Zhu, Zhou, Efros. "Image-to-Image Translation with Conditional Adversaria
 with Conditional GANs", CVPR 2018 (arXiv:1711.11585): several critics, feature matching, maps of indices.
 
 Differs from the papers: any size, also one that does not divide; dropout follows from a number per sample, so that
-noise is the same on any number of ranks; averaged weights; no local enhancer, no instance maps, no perceptual loss. The
-class's defaults are for small images and a few minutes: the L1 distance alone at first, instance norm, doubling without
-a grid, larger steps.
+noise is the same on any number of ranks; averaged weights; no local enhancer, no instance maps, a perceptual loss only
+where it is asked for. The class's defaults are for small images and a few minutes: the L1 distance alone at first,
+instance norm, doubling without a grid, larger steps.
 """
 
 from __future__ import annotations
