@@ -42,10 +42,8 @@ def summary(findings: Sequence[Finding], *, steps: int, remoteness: float = 0.0)
     if not findings:
         if steps < FEW_STEPS:
             return f"too short to judge: {steps} steps, {FEW_STEPS} are the least"
-        far = (
-            f", but the samples are {remoteness:.1f} times as far from the data as real samples from one another: it needs "
-            "longer"
-        )
+        times = f"{remoteness:.1f} times as far from the data as real samples from one another"
+        far = f", but the samples are {times}: it needs longer"
         return "healthy: the doctor finds nothing" + far * (remoteness > FAR)
     first, others = findings[0], len(findings) - 1
     more = f", and {others} more" if others else ""
