@@ -113,22 +113,25 @@ def test_a_folder_keeps_its_names_and_tells_what_it_leaves_out(
 
 
 def test_what_is_read_is_never_written_over(
-    run: organza.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: organza.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "in"
+    monkeypatch.chdir(tmp_path)
+    folder = Path("in")
     folder.mkdir()
     for name in ("a.png", "a.bmp", "b.png"):
         Image.effect_noise((28, 28), 50).save(folder / name)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    for out in (folder, folder / ".." / "in"):
+    for out, message in (
+        (folder, "would be lost"),
+        (tmp_path / "in" / ".." / "in", "would be lost"),
+        (tmp_path / "in" / "made", "lies within in"),
+    ):
         assert main(["apply", str(run.folder), str(folder), str(out)]) == 2
-        assert "would be lost" in capsys.readouterr().err
-    assert main(["apply", str(run.folder), str(folder / "a.png"), str(folder / "a.png")]) == 2
-    for _ in range(2):  # what was made is no source
-        assert main(["apply", str(run.folder), str(folder), str(folder / "made")]) == 0
-        made = sorted(path.name for path in folder.glob("made/**/*.png"))
-        assert made == ["a.bmp.png", "a.png.png", "b.png"]
-    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+        assert message in capsys.readouterr().err
+    assert main(["apply", str(run.folder), "in/a.png", "in/a.png"]) == 2
+    assert main(["apply", str(run.folder), "in", "."]) == 0  # above it
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["a.bmp.png", "a.png.png", "b.png"]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @pytest.mark.parametrize(

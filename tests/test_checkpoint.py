@@ -19,7 +19,7 @@ from organza.data.memory import MemorySource
 from organza.data.spec import ImageSpec, VectorSpec
 from organza.errors import CheckpointError, StorageError
 from organza.game import Batch, Clock, Game, Player, Report, Request, Stop
-from organza.hooks.checkpoints import Checkpoints
+from organza.hooks.checkpoints import LONG_S, Checkpoints
 from organza.inference import labels
 from organza.trainer import Budget, Data, train
 
@@ -252,20 +252,36 @@ def test_a_score_compares_classes_as_the_data_has_them_a_few_large_images_at_onc
     assert asked == [1, 8, 8, 8]  # the first tells whether there are classes
 
 
-def test_slow_steps_are_saved_by_the_clock_and_a_dear_save_less_often(toy_game: Build, tmp_path: Path) -> None:
+def test_slow_steps_are_saved_by_the_clock_and_the_next_save_replaces_that(toy_game: Build, tmp_path: Path) -> None:
     source = MemorySource({"vector": torch.zeros(10, 2)}, name="dots", spec=VectorSpec())
-    game = replace(toy_game(), generate=lambda request: {"vector": torch.zeros(request.count, 2)})
-    for long_s, expected in ((0.0, ["000000001", "000000002"]), (1e9, [])):
-        folder = tmp_path / f"{long_s:g}"
-        saver = Checkpoints(folder, source, keep=5, long_s=long_s)
-        for samples in (1, 2):
-            saver.took_s = 0.0
-            saver.late(Report(Clock(samples=samples, step=samples), {}, {}, game))
-        assert [path.name for path in listed(folder)] == expected
-    saver = Checkpoints(tmp_path / "dear", source, keep=5, long_s=0.0)
-    saver.took_s = 1e9
-    saver.late(Report(Clock(samples=1, step=1), {}, {}, game))
-    assert not listed(tmp_path / "dear")
+    game = replace(toy_game(), generate=lambda request: {"vector": torch.full((request.count, 2), float(len(seen)))})
+    seconds, seen = 0.0, [0]  # worse each time, so that the first is the best
+    saver = Checkpoints(tmp_path, source, keep=2, now=lambda: seconds)
+
+    def at(samples: int) -> Report:
+        seen.append(samples)
+        return Report(Clock(samples=samples, step=samples), {}, {}, game)
+
+    def there() -> list[int]:
+        return [int(path.name) for path in listed(tmp_path)]
+
+    for samples in (1, 2, 3):
+        saver(at(samples))
+    assert there() == [1, 2, 3]  # the best and the newest two
+    for samples, later, expected in (
+        (4, LONG_S, [1, 2, 3]),
+        (5, LONG_S + 1, [1, 2, 3, 5]),
+        (6, 2 * LONG_S, [1, 2, 3, 5]),
+        (7, 3 * LONG_S, [1, 2, 3, 7]),
+    ):
+        seconds = later
+        saver.late(at(samples))
+        assert there() == expected
+    saver(at(8))
+    assert there() == [1, 3, 8]
+    saver.took_s, seconds = 60.0, 10 * LONG_S
+    saver.late(at(9))
+    assert there() == [1, 3, 8]  # too dear
 
 
 @pytest.mark.parametrize("room", [20_000, 300, 10])

@@ -15,10 +15,12 @@ from organza import DataOptions, RunSettings, checkpoint
 from organza.data import open_source
 from organza.errors import CheckpointError, DataError, DivergedError, StorageError, UsageError
 from organza.game import Clock, Report
+from organza.hooks.console import Console
 from organza.hooks.samples import Samples
 from organza.planning import estimate
 from organza.recipe import find
 from organza.run import locked
+from organza.trainer import Budget
 
 TINY = RunSettings(samples=640, device="cpu", log_every=64, checkpoint_every=128)
 
@@ -276,9 +278,11 @@ def test_resume_says_where_it_begins_and_what_is_gone(tmp_path: Path, capsys: py
 
 def test_a_folder_of_other_files_is_no_place_for_a_run(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(StorageError, match="files that are no run: choose an empty or a new folder"):
+    with pytest.raises(StorageError, match=r"such as thesis\.txt: choose an empty or a new folder"):
         organza.train("vanilla:tiny", data="ring8", samples=64, run=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    (tmp_path / "thesis.txt").rename(tmp_path / "train.log")
+    assert organza.train("vanilla:tiny", data="ring8", samples=64, run=tmp_path).rows()
 
 
 def test_a_family_that_makes_images_of_noise_takes_folders_called_a_and_b_for_classes(
@@ -293,6 +297,23 @@ def test_a_family_that_makes_images_of_noise_takes_folders_called_a_and_b_for_cl
     pairs = organza.train("pix2pix:tiny", data=str(tmp_path / "data"), samples=32, run=tmp_path / "pairs")
     assert pairs.spec.has_source
     assert "No images are held out" in capsys.readouterr().out
+
+
+def test_few_classes_take_several_columns_each(tmp_path: Path) -> None:
+    images, labels = np.zeros((60, 8, 8, 1), np.uint8), np.repeat(["a", "b", "c"], 20)
+    images[labels == "b"], images[labels == "c"] = 100, 200
+    np.savez(tmp_path / "set.npz", images=images, labels=labels)
+    run = organza.train("dcgan:tiny", data=str(tmp_path / "set.npz"), samples=32, run=tmp_path / "run")
+    with Image.open(run.folder / "real.png") as picture:
+        real = np.asarray(picture)
+    width, height = 6 * (real.shape[1] // 6), 8 * (real.shape[0] // 8)
+    cells = real[:height, :width].reshape(8, height // 8, 6, width // 6)[:, height // 16, :, width // 12]
+    np.testing.assert_array_equal(cells, np.tile([0, 100, 200, 0, 100, 200], (8, 1)))
+
+
+def test_the_time_left_is_what_the_budget_allows() -> None:
+    console = Console(title="run", budget=Budget(minutes=2), start=Clock())
+    assert console.left(0.25) == "1:30 left"
 
 
 def test_class_names_never_lead_out_of_the_folder(tmp_path: Path) -> None:

@@ -236,6 +236,9 @@ def apply(model: Model, source: Path, out: Path, *, masks: Masks | None = None, 
     """
     if not source.exists():
         raise DataError(f"no such file or folder: {source}")
+    for read in (source, masks.path if masks else source):
+        if out.exists() and read.exists() and out.samefile(read):
+            raise UsageError(f"{out} is what is read, and would be lost: name another place to write to")
     if source.is_dir():
         yield from apply_to_folder(model, source, out, masks=masks, mark=mark)
     elif source.suffix.lower() in FILMS:
@@ -250,8 +253,6 @@ def apply(model: Model, source: Path, out: Path, *, masks: Masks | None = None, 
 
 def apply_to_file(model: Model, source: Path, out: Path, *, masks: Masks | None, mark: bool) -> str:
     """One image; its size as it was and is."""
-    if out.exists() and out.samefile(source):
-        raise UsageError(f"{out} is what is read, and would be lost: name another place to write to")
     kind = out.suffix.lower()
     if kind not in SUFFIXES:
         raise UsageError(f"cannot write {kind or 'a file without an ending'}; use {', '.join(sorted(SUFFIXES))}")
@@ -284,16 +285,15 @@ def apply_to_folder(model: Model, source: Path, out: Path, *, masks: Masks | Non
     """Every image below a folder, to the same place below another."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"{source} is a folder and {out} is a file: name a folder to write into")
-    if out.exists() and out.samefile(source):
-        raise UsageError(f"{out} is what is read, and would be lost: name another folder to write into")
+    if out.resolve().is_relative_to(source.resolve()):
+        raise UsageError(f"{out} lies within {source}, whose images are read: name a folder beside it")
     files = sorted(path for path in source.rglob("*") if path.is_file() and path.suffix.lower() in SUFFIXES)
-    files = [path for path in files if not path.is_relative_to(out)]  # what was made before
-    named = Counter(path.with_suffix("") for path in files)
     if masks is not None and masks.path.is_dir() and masks.path.resolve() == source.resolve():
         files = [path for path in files if not MASK.fullmatch(path.stem)]
+    alike = Counter(str(path.with_suffix("")).casefold() for path in files)
     done = 0
     for path in files:
-        name = path.stem if named[path.with_suffix("")] == 1 else path.name
+        name = path.stem if alike[str(path.with_suffix("")).casefold()] == 1 else path.name
         target = out / path.relative_to(source).with_name(f"{name}.png")
         try:
             size = apply_to_file(model, path, target, masks=masks, mark=mark)

@@ -46,14 +46,8 @@ def open_data(data: str, options: DataOptions) -> Source:
 
 
 def asked(found: Found, options: DataOptions) -> DataOptions:
-    """The options with those that belong to the recipe, where the user gave none; of pairs see `suited`.
-
-    A family of organza's own that makes images of noise sees single images, also in folders called A and B.
-    """
+    """The options with those that belong to the recipe, where the user gave none; of pairs see `suited`."""
     own = {key: value for key, value in found.data.items() if key != "pairs" and getattr(options, key) is None}
-    ours = type(found.recipe).__module__.startswith("organza.recipes.")
-    if ours and found.recipe.needs_sources == "no" and (options.pairs, options.to) == ("auto", None):
-        own["pairs"] = "none"
     return replace(options, **own)
 
 
@@ -90,6 +84,12 @@ def decided(
 ) -> tuple[Found, Source, DataOptions]:
     """What was given, or what `auto` chooses; where the folder holds a run, that run's own."""
     source, options = suited(found, source, options)
+    is_ours = type(found.recipe).__module__.startswith("organza.recipes.")  # a recipe of the user's may want them
+    is_of_noise = is_ours and found.recipe.needs_sources == "no"
+    if is_of_noise and source.spec.has_source and (options.pairs, options.to) == ("auto", None):
+        options = replace(options, pairs="none")  # folders called A and B are classes to it
+        source.close()
+        source = open_data(data, options)
     if not isinstance(found.recipe, Auto):
         return replace(found, recipe=found.recipe.settled(source.spec, source.name)), source, options
     auto, old = found.recipe, None

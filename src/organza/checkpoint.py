@@ -35,7 +35,15 @@ FORMAT = 1
 Tensors = dict[str, Tensor]
 
 
-def save(folder: Path, game: Game, clock: Clock, *, keep: int = 2, score: float | None = None) -> Path:
+def save(
+    folder: Path,
+    game: Game,
+    clock: Clock,
+    *,
+    keep: int = 2,
+    score: float | None = None,
+    instead_of: Path | None = None,
+) -> Path:
     """Write a checkpoint and remove old ones.
 
     Args:
@@ -44,6 +52,7 @@ def save(folder: Path, game: Game, clock: Clock, *, keep: int = 2, score: float 
         clock: Where training stands.
         keep: How many of the newest remain; the one with the lowest score remains as well.
         score: A measure of this moment, lower is better; None: not measured.
+        instead_of: An earlier one that goes, unless it is the best.
 
     Returns:
         The folder of the checkpoint, named after the samples seen.
@@ -63,7 +72,7 @@ def save(folder: Path, game: Game, clock: Clock, *, keep: int = 2, score: float 
         os.replace(aside, target)
         sync(folder)
         remove_leftovers(folder)
-        prune(folder, keep=keep, saved=target)
+        prune(folder, keep=keep, saved=target, instead_of=instead_of)
     except (OSError, SafetensorError) as error:
         with suppress(OSError):
             remove_leftovers(folder)
@@ -259,10 +268,11 @@ def peek(path: Path) -> dict[str, Any]:
     return meta if isinstance(meta, dict) else {}
 
 
-def prune(folder: Path, *, keep: int, saved: Path) -> None:
+def prune(folder: Path, *, keep: int, saved: Path, instead_of: Path | None = None) -> None:
     """Remove all but the newest `keep` checkpoints, the best and the one just saved (a damaged one may be newer)."""
     spared = (best(folder), saved)
-    for path in listed(folder)[: -max(keep, 1)]:
+    others = [path for path in listed(folder) if path != instead_of]
+    for path in [*others[: -max(keep, 1)], *([instead_of] if instead_of else [])]:
         if path not in spared:
             shutil.rmtree(path, ignore_errors=True)
 

@@ -145,12 +145,12 @@ class Agreement:
         return self.sent.tolist()
 
 
-def broadcast_text(text: str) -> str:
+def broadcast_text(text: str, *, phase: str = "sharing the run folder's name") -> str:
     """Rank 0's text, on every rank."""
     if world() == 1:
         return text
     box = [text]
-    with naming_the_phase("sharing the run folder's name"):
+    with naming_the_phase(phase):
         dist.broadcast_object_list(box, src=0)
     return str(box[0])
 

@@ -154,10 +154,14 @@ class Shared:
     def __call__(self, x: Tensor, *others: Any, key: Tensor | None = None) -> Any:
         """The network's output for `x` and what belongs to it, with its graph, also while another player moves.
 
-        `key` is what is drawn anew for each pass, where `x` is not.
+        `key` is what is drawn anew for each pass, where `x` is not. A part of a batch is not shared, nor kept: another
+        part comes next, and its graph would take memory for nothing.
         """
         key = x if key is None else key
+        if key.untyped_storage().nbytes() > key.nbytes:
+            return self.player.network(x, *others)
         if self.newest is None or self.newest[0] is not key:
+            self.newest = None
             moving = [parameter.requires_grad for parameter in self.player.parameters]
             for parameter in self.player.parameters:
                 parameter.requires_grad_(True)

@@ -18,6 +18,11 @@ from organza.game import Request
 from organza.inference import latents
 from organza.run import Run
 
+NO_CLASSES = (
+    "this run was trained without labels, so there are no classes to ask for; where the data has labels train with "
+    "--conditional yes, else with groups of similar samples as classes: --clusters 10"
+)
+
 
 @final
 @dataclass(frozen=True)
@@ -66,10 +71,7 @@ def stored(made: dict[str, torch.Tensor], spec: Spec) -> Generated:
 def class_index(spec: Spec, label: str | int, conditional: bool) -> int:
     """A class by its name or index."""
     if not conditional:
-        raise UsageError(
-            "this run was trained without labels, so --label means nothing; where the data has labels train one with "
-            "--conditional yes, else with groups of similar samples as classes: --clusters 10"
-        )
+        raise UsageError(NO_CLASSES)
     if str(label) in spec.classes:
         return spec.classes.index(str(label))
     if str(label).isdecimal() and int(label) < spec.num_classes:

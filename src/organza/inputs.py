@@ -77,3 +77,13 @@ def unseen_part(data: str, options: DataOptions, spec: Spec) -> Source | None:
     except OrganzaError:
         return None
     return source if source.spec == spec else None
+
+
+def lacks_unseen(data: str, options: DataOptions, spec: Spec) -> bool:
+    """Whether images are made from images, and none are kept apart to see that done."""
+    if not spec.has_source:
+        return False
+    found = unseen_part(data, options, spec)
+    if found is not None:
+        found.close()
+    return found is None

@@ -55,6 +55,8 @@ CHANGEABLE = (
     *("doctor", "doctor_every", "doctor_share", "track", "webhook", "evaluate_every", "patience"),
 )
 """Entries of run.json that may differ when a run goes on: they do not change what is computed."""
+HARMLESS = re.compile(r"\..*|.*\.(log|out|err)|samples|run\.tmp|recipe\.py")
+"""What may lie in the folder of a new run: logs of the command, and what a start leaves that was cut short."""
 PAIRING = ("to", "pairs", "paired", "direction")
 ADDED = ("file_sha256", "count", "best_by", "clusters", "clusters_of", "hold_out", "grouped", *PAIRING)
 """Entries that older run.json lack."""
@@ -244,8 +246,12 @@ def create_run(
         run = open_run(folder)
         refuse_differences(run, config)
         return run
-    if folder.is_dir() and any(folder.iterdir()):
-        raise StorageError(f"{folder} holds files that are no run: choose an empty or a new folder with --run DIR")
+    foreign = [path for path in sorted(folder.glob("*")) if not HARMLESS.fullmatch(path.name)]
+    if foreign:
+        raise StorageError(
+            f"{folder} holds what belongs to no run, such as {foreign[0].name}: choose an empty or a new folder with "
+            "--run DIR"
+        )
     try:
         (folder / "samples").mkdir(parents=True, exist_ok=True)
         if found.name.endswith(".py"):

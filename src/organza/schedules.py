@@ -32,6 +32,18 @@ def cosine(start: float, end: float, *, begin: float = 0.0, finish: float = 1.0)
     return value
 
 
+def fading(schedule: Schedule, *, samples: float) -> Schedule:
+    """The schedule divided by the root of how many times `samples` have been seen, once they have; 0: never.
+
+    What suits a short run is too large in a long one, where weights must come to rest; the budget need not be known.
+
+    Source: Karras et al. 2024 (arXiv:2312.02696), section 2.
+    """
+    if not samples:
+        return schedule
+    return lambda clock: schedule(clock) / math.sqrt(max(1.0, clock.samples / samples))
+
+
 def ramp(value: float, *, samples: int) -> Schedule:
     """From 0 to `value` over the first `samples` samples, then flat: warm-up."""
     return lambda clock: value * min(1.0, clock.samples / max(samples, 1))

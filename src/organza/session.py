@@ -21,7 +21,7 @@ from organza.hooks.crew import Crew
 from organza.hooks.evaluation import check_measure, verdict
 from organza.hooks.samples import grid_labels
 from organza.hooks.signals import Signals
-from organza.inputs import fed, unseen_part
+from organza.inputs import fed, lacks_unseen
 from organza.recipe import Found, Recipe, find, named
 from organza.report import write_report
 from organza.run import Run, create_run, launched_before, locked, open_run, truncate_rows
@@ -95,7 +95,8 @@ def start(
                 refuse_other_data(origin, source.spec)
             raise
         check_measure(settings.best_by, data, source, options, game)
-        if distributed.is_main() and source.spec.has_source and unseen_part(data, options, source.spec) is None:
+        is_new = not (settings.run and (settings.run / "run.json").exists())
+        if is_new and options.split == "train" and distributed.is_main() and lacks_unseen(data, options, source.spec):
             say("No images are held out, so pictures and scores are of what the run trains on; better: --hold-out 0.1")
         folder = ""
         if distributed.is_main():
@@ -230,8 +231,9 @@ def carry_out(
     device: str,
     signals: Signals,
     hooks: Sequence[Hook] = (),
+    is_treated: bool = False,
 ) -> Run:
-    """Restore what there is, play, and write the report."""
+    """Restore what there is, play, and write the report; `is_treated`: the doctor sent it back."""
     world, clock = distributed.world(), Clock()
     newest = newest_for_all(run)
     if newest is not None:
@@ -249,7 +251,7 @@ def carry_out(
     fed(game.to(device), run, source)
     if distributed.is_main():
         (run.folder / "report.html").unlink(missing_ok=True)  # it says that the run is over
-        if newest is not None:
+        if newest is not None and not is_treated:
             last = max((row.get("samples", 0) for row in run.rows()), default=0)
             lost = f"; what came after, up to {last:,}, had not been saved" if last > clock.samples else ""
             say(f"going on from {clock.samples:,} samples{lost}")
@@ -294,7 +296,8 @@ def carry_out(
             words = ", ".join(f"{name} = {value}" for name, value in asked.change.items())
             say(f"doctor: back to {run.interventions[-1]['samples']:,} samples with {words}")
         game = build(run.recipe, source, settings, weights=None)
-        return carry_out(run, game, run.recipe, source, settings, device=device, signals=signals, hooks=hooks)
+        where = {"device": device, "signals": signals, "hooks": hooks}
+        return carry_out(run, game, run.recipe, source, settings, **where, is_treated=True)
     if distributed.is_main():
         conclude(run, source, game, clock, stop)
     source.close()
@@ -325,7 +328,7 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
     findings = visit(run)
     if findings or run.settings.doctor != "off":
         say(
-            f"doctor:   {summary(findings, steps=clock.step, remoteness=remoteness(run))}"
+            f"doctor:   {summary(findings, steps=clock.step, far=remoteness(run))}"
             + (f"; see: organza doctor {run.quoted}" if findings else "")
         )
     if stop is not None and stop.is_final:

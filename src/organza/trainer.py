@@ -245,7 +245,7 @@ def draw(game: Game, batch: Batch, noise_seed: int) -> Batch:
     count, reference = size(batch), next(iter(batch.values()))
     here = slice(distributed.rank() * count, (distributed.rank() + 1) * count)
     noise = {
-        key: value[here].to(reference.device, non_blocking=True)
+        key: value[here].clone().to(reference.device, non_blocking=True)  # not a part of a larger tensor: see `Shared`
         for key, value in game.draw(count * distributed.world()).items()
     }
     if distributed.world() > 1:

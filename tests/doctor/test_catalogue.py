@@ -200,5 +200,5 @@ def test_a_leaking_augmentation_acts_less_often_or_goes(share: float, change: di
 def test_too_few_steps_are_not_called_healthy() -> None:
     assert summary([], steps=49) == "too short to judge: 49 steps, 50 are the least"
     assert summary([], steps=50) == "healthy: the doctor finds nothing"
-    assert summary([], steps=50, remoteness=1.9) == "healthy: the doctor finds nothing"
-    assert "but the samples are 3.2 times as far from the data" in summary([], steps=50, remoteness=3.2)
+    assert summary([], steps=50, far=1.9) == "healthy: the doctor finds nothing"
+    assert "its samples are 3.2 times as far from the data" in summary([], steps=50, far=3.2)

@@ -39,7 +39,7 @@ def test_a_walk_is_a_film_or_a_strip(styled: str, tmp_path: Path, capsys: Captur
     assert frames(out) == 8
     assert "8 frames" in capsys.readouterr().out
     out = tmp_path / "walk.png"
-    assert main(["interpolate", styled, "--out", str(out), "--space", "z", "--no-loop", "--frames", "2"]) == 0
+    assert main(["interpolate", styled, "--out", str(out), "--space", "z", "--frames", "2"]) == 0
     with Image.open(out) as strip:
         assert strip.width == 7 * 66 + 2
     assert main(["interpolate", styled, "--out", str(out), "--label", "0", "--to-label", "bar", "--frames", "3"]) == 0
@@ -75,7 +75,7 @@ def test_projecting_writes_a_picture_a_point_and_numbers_and_keeps_the_checkpoin
     colour = np.random.default_rng(0).integers(256, size=(40, 20, 3), dtype=np.uint8)
     Image.fromarray(colour).save(tmp_path / "mine.png")
     few = ["--steps", "3", "--starts", "1", "--among", "4", "--tune", "2", "--out", str(tmp_path / "found")]
-    assert main(["project", styled, str(tmp_path / "mine.png"), *few]) == 0
+    assert main(["project", styled, str(tmp_path), *few]) == 0  # every image in it
     printed = capsys.readouterr().out
     assert "mine.png: 20x40 brought to 16x16" in printed
     assert re.search(r"pixel error 0\.\d+ .*, tuned 0\.\d+ .*nearest of 4 random samples 0\.\d+", printed)

@@ -28,7 +28,7 @@ def test_the_critic_comes_when_the_pixels_have_been_learned(fields: dict[str, An
         assert [turn.name for turn in game.turns if turn.due(clock)] == ["critic"] * plays + ["generator"]
         terms = game.turns[-1].loss(batch, clock).terms
         matched = ["feature_matching"] * (plays and recipe.feature_matching > 0)
-        compared = ["perceptual"] * recipe.is_compared
+        compared = ["perceptual"] * (plays and recipe.is_compared)
         assert sorted(terms) == sorted(["l1", *["nonsaturating"] * plays, *matched, *compared])
         assert all(torch.isfinite(term) for term in terms.values())
 

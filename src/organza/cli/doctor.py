@@ -57,9 +57,7 @@ def show(folder: str) -> int:
     history = History(run.rows(), run.config)
     is_examined, far = bool(history.exams), history.remoteness
     steps = next((row["step"] for row in reversed(run.rows()) if "step" in row), 0)
-    known = (
-        summary(findings, steps=steps, remoteness=far) if findings or is_examined else "unknown: it was never examined"
-    )
+    known = summary(findings, steps=steps, far=far) if findings or is_examined else "unknown: it was never examined"
     print(f"{folder}: {known}")
     if not is_examined:
         print("It holds no examinations (trained with --doctor off, or hardly begun), so most illnesses go unseen.")

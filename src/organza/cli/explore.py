@@ -56,7 +56,7 @@ def main(args: list[str]) -> int:
     given = parse(Explore, args, verb="explore", description=DESCRIPTION)
     from organza import devices, pictures
     from organza.errors import StorageError, UsageError
-    from organza.generate import check_request, class_index
+    from organza.generate import NO_CLASSES, check_request, class_index
     from organza.latent.paths import class_frames, swing
     from organza.latent.sheets import frames_sheet, style_sheet, truncation_sheet
     from organza.latent.space import open_space
@@ -86,7 +86,7 @@ def main(args: list[str]) -> int:
             there = None if given.to_label is None else class_index(run.spec, given.to_label, space.num_classes > 0)
             if told is None or there is None:
                 if not space.num_classes:
-                    class_index(run.spec, "", conditional=False)  # which says so
+                    raise UsageError(NO_CLASSES)
                 raise UsageError("classes are mixed from --label to --to-label; give both")
             shares = swing(given.columns, loop=False)
             frames = class_frames(space, given.count, here=told, there=there, shares=shares, seed=given.seed)

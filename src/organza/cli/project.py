@@ -71,6 +71,8 @@ def main(args: list[str]) -> int:
     images: list[Path] = []
     for path in given.images:
         inside = sorted(file for file in path.iterdir() if looks_like_image(file.name)) if path.is_dir() else [path]
+        if not inside:
+            raise UsageError(f"{path} holds no images; name image files, or a folder of them")
         images += inside
     names = [path.stem for path in images]
     if not names or len(set(names)) < len(names) or given.tune < 0:

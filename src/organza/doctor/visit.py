@@ -34,17 +34,16 @@ def remoteness(run: Run) -> float:
     return History(run.rows(), run.config).remoteness
 
 
-def summary(findings: Sequence[Finding], *, steps: int, remoteness: float = 0.0) -> str:
+def summary(findings: Sequence[Finding], *, steps: int, far: float = 0.0) -> str:
     """One line: whether a run is healthy, and if not, the likeliest cause; too few steps tell nothing.
 
-    A young run can be healthy and far from its end: `remoteness` says how far, see `History.remoteness`.
+    A healthy run need not be good: `far` is its `History.remoteness`.
     """
     if not findings:
         if steps < FEW_STEPS:
             return f"too short to judge: {steps} steps, {FEW_STEPS} are the least"
-        times = f"{remoteness:.1f} times as far from the data as real samples from one another"
-        far = f", but the samples are {times}: it needs longer"
-        return "healthy: the doctor finds nothing" + far * (remoteness > FAR)
+        told = f"; its samples are {far:.1f} times as far from the data as real samples from one another" * (far > FAR)
+        return f"healthy: the doctor finds nothing{told}"
     first, others = findings[0], len(findings) - 1
     more = f", and {others} more" if others else ""
     return f"{'ill' if exit_code(findings) else 'a warning'}: {first.title} (since {first.since:,} samples){more}"

@@ -19,7 +19,7 @@ from organza.metrics.sliced import sliced_wasserstein
 JUDGED = 500
 """Samples that the score of a checkpoint is computed from."""
 LONG_S = 120.0
-"""Seconds without a save after which one is made, whatever the samples: slow steps are dear."""
+"""Seconds without a save after which one is made, whatever the samples, that the next one replaces."""
 SHARE = 0.03
 """Of the time that such saves may take."""
 ASKED = 16
@@ -33,20 +33,21 @@ class Checkpoints:
     Every rank must call it: batch statistics are shared from rank 0 first.
     """
 
-    def __init__(self, folder: Path, source: Source, *, keep: int, long_s: float = LONG_S) -> None:
-        self.folder, self.source, self.keep, self.long_s = folder, source, keep, long_s
+    def __init__(self, folder: Path, source: Source, *, keep: int, now: Callable[[], float] = time.monotonic) -> None:
+        self.folder, self.source, self.keep, self.now = folder, source, keep, now
         self.saved_at: int | None = None
-        self.done_at, self.took_s = time.monotonic(), 0.0
+        self.done_at, self.took_s = now(), 0.0
+        self.stopgap: Path | None = None
         self.refused: str | None = None
         self.listeners: list[Callable[[float], None]] = []
         self.judge: Callable[[Report], float] | None = None
         """Gives the score in place of the distance, lower is better; every rank calls it."""
 
-    def __call__(self, report: Report) -> None:
+    def __call__(self, report: Report, *, is_stopgap: bool = False) -> None:
         """Save, unless this moment is saved already or its step was refused: then the weights may be unhealthy."""
         if report.failed or self.saved_at == report.clock.samples:
             return
-        began = time.monotonic()
+        began = self.now()
         distributed.broadcast_buffers(report.game.modules())
         judged = self.judge(report) if self.judge else None
         if distributed.is_main():
@@ -54,18 +55,19 @@ class Checkpoints:
             for listener in self.listeners:
                 listener(distance)
             score = distance if judged is None else judged
-            checkpoint.save(self.folder, report.game, report.clock, keep=self.keep, score=score)
-        self.saved_at = report.clock.samples
-        self.done_at = time.monotonic()
+            keep, before = self.keep + is_stopgap, self.stopgap
+            path = checkpoint.save(self.folder, report.game, report.clock, keep=keep, score=score, instead_of=before)
+            self.stopgap = path if is_stopgap else None
+        self.saved_at, self.done_at = report.clock.samples, self.now()
         self.took_s = self.done_at - began
 
     def late(self, report: Report) -> None:
         """After each step: save if the last save is long ago."""
         if distributed.world() > 1 and report.clock.step % ASKED:
             return
-        is_late = time.monotonic() - self.done_at > max(self.long_s, self.took_s / SHARE)
-        if distributed.broadcast_text("late" if is_late else ""):
-            self(report)
+        is_late = self.now() - self.done_at > max(LONG_S, self.took_s / SHARE)
+        if distributed.broadcast_text("late" if is_late else "", phase="asking whether to save"):
+            self(report, is_stopgap=True)
 
     def see(self, report: Report) -> None:
         """After each step: remember whether it was refused, for the save at the end."""

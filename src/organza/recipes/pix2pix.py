@@ -127,7 +127,7 @@ class Pix2Pix(Translation, Compared):
             source, image, fake = seen(batch)
             distance = l1_loss(fake.float(), image)
             terms = {"l1": self.l1 * distance} if self.l1 else {}
-            if self.is_compared:
+            if self.is_compared and clock.progress >= self.pretrain:
                 terms["perceptual"] = unlike(fake, image)
             if self.adversarial and clock.progress >= self.pretrain:
                 judged = c(fake, source)

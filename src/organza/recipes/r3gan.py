@@ -30,7 +30,7 @@ from organza.nets.pair import plain_pair
 from organza.nets.r3 import Ends, Layers, Output, Plan, R3Critic, R3Generator, Resize, renormalise
 from organza.penalties import PenaltyMode, score_and_squared_gradient, squared_slope
 from organza.recipe import Conditional, Recipe, known_classes
-from organza.schedules import cosine
+from organza.schedules import cosine, fading
 
 GAME = OBJECTIVES["relativistic"]
 
@@ -96,6 +96,8 @@ class R3GAN(Recipe):
     """Adam step size of the critic at the start."""
     final_rate: float = 0.1
     """Share of the step sizes that is left at the end, after half a cosine over the budget."""
+    rate_samples: float = 0.0
+    """Samples after which the step sizes also fall as one over the root of the samples seen; 0: never."""
     betas: tuple[float, float] = (0.0, 0.9)
     """Adam's decay rates of the first and second moment at the start."""
     final_beta2: float = 0.99
@@ -197,7 +199,7 @@ class R3GAN(Recipe):
         return Player(
             network,
             Adam(network.parameters(), lr, betas=self.betas, fused=True),
-            lr=cosine(lr, lr * self.final_rate),
+            lr=fading(cosine(lr, lr * self.final_rate), samples=self.rate_samples),
             beta2=cosine(self.betas[1], self.final_beta2),
             halflife=halflife or None,
         )
