@@ -7,7 +7,7 @@ import math
 import pytest
 
 from organza.game import Clock, Schedule
-from organza.schedules import constant, cosine, linear, ramp
+from organza.schedules import constant, cosine, fading, linear, ramp
 
 
 def at(schedule: Schedule, *progress: float) -> list[float]:
@@ -39,3 +39,9 @@ def test_a_ramp_counts_samples_whatever_the_budget() -> None:
     warm_up = ramp(4.0, samples=100)
     assert [warm_up(Clock(samples=seen, progress=0.9)) for seen in (0, 25, 100, 1_000)] == [0.0, 1.0, 4.0, 4.0]
     assert ramp(4.0, samples=0)(Clock(samples=1)) == 4.0
+
+
+def test_a_fading_schedule_falls_as_the_root_of_the_samples_once_so_many_are_seen() -> None:
+    faded = fading(constant(3.0), samples=100)
+    assert [faded(Clock(samples=seen)) for seen in (0, 100, 400, 900)] == pytest.approx([3.0, 3.0, 1.5, 1.0])
+    assert fading(constant(3.0), samples=0)(Clock(samples=10**9)) == 3.0

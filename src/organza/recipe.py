@@ -47,7 +47,7 @@ LIMITS_HERE: Limits = (
         "fake_consistency categorical_weight continuous_weight reconstruct adversarial feature_matching l1 l1_holes "
         "l1_known perceptual_weight cycle identity nce history jitter blur downs blocks depth kinds dropout_blocks "
         "critic_layers critic_depth critic_plain minibatch_std attention standing final_rate final_penalty decay_from "
-        "hidden mapping_rate noise ramp",
+        "hidden mapping_rate noise ramp rate_samples",
         lambda number: 0 <= number < math.inf,
         "at least 0",
     ),

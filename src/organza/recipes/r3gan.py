@@ -96,7 +96,7 @@ class R3GAN(Recipe):
     """Adam step size of the critic at the start."""
     final_rate: float = 0.1
     """Share of the step sizes that is left at the end, after half a cosine over the budget."""
-    rate_samples: float = 0.0
+    rate_samples: float = 1.5e5
     """Samples after which the step sizes also fall as one over the root of the samples seen; 0: never."""
     betas: tuple[float, float] = (0.0, 0.9)
     """Adam's decay rates of the first and second moment at the start."""
@@ -227,7 +227,7 @@ class R3GAN(Recipe):
 PAPER = R3GAN(
     latent=64, expansion=2.0, block_gain=0.0, group=16, base=4, patch=1, overlap=False, blocks=2, ends="basis",
     output="linear", final_penalty=0.1, penalty_every=1, reuse=False, generator_lr=2e-4, critic_lr=2e-4,
-    final_rate=0.25,
+    final_rate=0.25, rate_samples=0.0,
 )  # fmt: skip
 """What all published settings share."""
 PRESETS = {
@@ -242,7 +242,7 @@ PRESETS = {
     ),
     "toy": R3GAN(
         conditional="no", latent=2, final_penalty=0.0002, penalty_every=8, generator_lr=4e-3, critic_lr=4e-3,
-        final_rate=0.01, batch=512,
+        final_rate=0.01, rate_samples=0.0, batch=512,
     ),
     "tiny": R3GAN(latent=8, width=8, widest=8, group=4, batch=16, length=1),
 }  # fmt: skip
