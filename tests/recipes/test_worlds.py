@@ -45,7 +45,7 @@ LEARNING: list[tuple[str, dict[str, object], int, float]] = [
     ("acgan", {"width": 8}, 20_000, 0.55),
     ("biggan", {"generator_width": 8, "critic_width": 8, "latent": 16, "standing": 4}, 10_000, 0.9),
     ("cgan", {"width": 8}, 20_000, 0.4),
-    ("cut", {"width": 8, "blocks": 2}, 10_000, 0.5),
+    ("cut", {"width": 8, "blocks": 2}, 10_000, 0.6),
     ("cyclegan", {"width": 8, "blocks": 2}, 10_000, 0.65),
     ("dcgan", {"width": 8}, 40_000, 0.35),
     ("fastgan", {"width": 1, "critic_width": 8}, 10_000, 0.65),
