@@ -229,11 +229,12 @@ def test_a_tracker_that_fails_warns_once_and_the_run_goes_on(
 
 
 def test_a_tracker_that_does_not_start_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "tensorboard").write_text("a file where a folder has to be")
+    run = organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=settings(pause_at=64))
+    (run.folder / "tensorboard").write_text("a file where a folder has to be")
+    rows = run.rows()
     with pytest.raises(UsageError, match=r"tensorboard does not start: .*leave out --track tensorboard"):
-        organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=settings(track="tensorboard"))
-    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+        organza.resume(run, settings=settings(track="tensorboard"))
+    assert run.rows() == rows
 
 
 TRACKED = """
