@@ -96,7 +96,7 @@ class R3GAN(Recipe):
     """Adam step size of the critic at the start."""
     final_rate: float = 0.1
     """Share of the step sizes that is left at the end, after half a cosine over the budget."""
-    rate_samples: float = 1.5e5
+    rate_samples: float = 4e4
     """Samples after which the step sizes also fall as one over the root of the samples seen; 0: never."""
     betas: tuple[float, float] = (0.0, 0.9)
     """Adam's decay rates of the first and second moment at the start."""
