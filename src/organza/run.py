@@ -17,30 +17,27 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import shlex
 import shutil
-import time
 from collections import ChainMap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-import torch
 
-from organza import __version__, checkpoint
+from organza import checkpoint
 from organza.data.options import DataOptions
-from organza.data.registry import absolute
 from organza.data.spec import Spec, restored
 from organza.errors import CheckpointError, StorageError
 from organza.game import Game
 from organza.metrics.record import Record
 from organza.recipe import Found, Recipe, find, with_fields
 from organza.recipes import RECIPES
+from organza.run_config import FORMAT, describe, differences
 from organza.settings import RunSettings
 
 try:
@@ -48,18 +45,8 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-FORMAT = 1
-CHANGEABLE = (
-    *("name", "preset", "why", "run", "pause_at", "keep", "device", "devices", "micro_batch"),
-    *("checkpoint_every", "sample_every", "log_every", "offline", "workers", "cache"),
-    *("doctor", "doctor_every", "doctor_share", "track", "webhook", "evaluate_every", "patience"),
-)
-"""Entries of run.json that may differ when a run goes on: they do not change what is computed."""
 HARMLESS = re.compile(r"\..*|.*\.(log|out|err)|samples|run\.tmp|recipe\.py")
 """What may lie in the folder of a new run: logs of the command, and what a start leaves that was cut short."""
-PAIRING = ("to", "pairs", "paired", "direction")
-ADDED = ("file_sha256", "count", "best_by", "clusters", "clusters_of", "hold_out", "grouped", *PAIRING)
-"""Entries that older run.json lack."""
 
 
 @final
@@ -244,7 +231,12 @@ def create_run(
     folder = settings.run or next_folder(Path("runs"), f"{name}-{data_name}")
     if (folder / "run.json").exists():
         run = open_run(folder)
-        refuse_differences(run, config)
+        if apart := differences(run.config, config):
+            raise CheckpointError(
+                f"{run.folder} was started differently: {', '.join(apart)}. Go on unchanged with: "
+                f"organza resume {run.quoted}; or begin anew in another folder, or from its weights with: "
+                f"organza finetune {run.quoted}"
+            )
         return run
     foreign = [path for path in sorted(folder.glob("*")) if not HARMLESS.fullmatch(path.name)]
     if foreign:
@@ -260,63 +252,6 @@ def create_run(
     except OSError as error:
         raise StorageError(f"cannot write the run folder {folder}: {error}. Choose another with --run DIR") from error
     return Run(folder, config)
-
-
-def describe(
-    *, found: Found, data: str, options: DataOptions, settings: RunSettings, spec: Spec, count: int
-) -> dict[str, Any]:
-    """The contents of run.json."""
-    recipe, is_file = found.recipe, found.name.endswith(".py")
-    config = {
-        "format": FORMAT,
-        "recipe": {
-            "name": found.name,
-            "preset": found.preset,
-            "class": type(recipe).__name__,
-            "file_sha256": checkpoint.digest(Path(found.name)) if is_file else None,
-            "fields": asdict(recipe),
-            "why": found.why,
-        },
-        "data": {
-            "source": absolute(data),
-            "count": count,
-            "options": asdict(options) | {"to": options.to and absolute(options.to)},
-        },
-        "spec": {"kind": spec.key, **asdict(spec)},
-        "settings": {key: value for key, value in asdict(settings).items() if key not in ("run", "pause_at")},
-        "versions": {"organza": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "launch": os.environ.get("TORCHELASTIC_RUN_ID"),
-    }
-    return json.loads(json.dumps(config, default=str))
-
-
-def refuse_differences(run: Run, config: dict[str, Any]) -> None:
-    """Raise unless a run was started with the same configuration."""
-    differences = []
-    sections = ("recipe", "data", "spec", "settings", "origin")
-    before, now = (flatten({name: entries.get(name) for name in sections}) for entries in (run.config, config))
-    is_other_family = before.get("recipe.class") != now.get("recipe.class")  # whose fields would fill a page
-    for key in sorted(before.keys() | now.keys()):
-        name = key.split(".")[-1]
-        is_compared = name not in CHANGEABLE and (name not in ADDED or key in before)
-        is_compared = is_compared and not (is_other_family and key.startswith("recipe.fields."))
-        if is_compared and before.get(key) != now.get(key):
-            differences.append(f"{name} ({before.get(key)!r} in the run, {now.get(key)!r} now)")
-    if differences:
-        raise CheckpointError(
-            f"{run.folder} was started differently: {', '.join(differences)}. Go on unchanged with: "
-            f"organza resume {run.quoted}; or begin anew in another folder, or from its weights with: "
-            f"organza finetune {run.quoted}"
-        )
-
-
-def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dicts as one, with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, entry in value.items():
-        flat |= flatten(entry, f"{prefix}{key}.") if isinstance(entry, dict) else {f"{prefix}{key}": entry}
-    return flat
 
 
 def next_folder(parent: Path, name: str) -> Path:

@@ -37,7 +37,7 @@ def fading(schedule: Schedule, *, samples: float) -> Schedule:
 
     What suits a short run is too large in a long one, where weights must come to rest; the budget need not be known.
 
-    Source: Karras et al. 2024 (arXiv:2312.02696), section 2.
+    Source: Karras et al. 2024 (arXiv:2312.02696), whose rates fall so.
     """
     if not samples:
         return schedule

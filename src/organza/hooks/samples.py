@@ -108,7 +108,5 @@ class Samples:
             rows = [np.flatnonzero(label == index)[:most] for index in range(spec.num_classes)]
             depth = min(len(row) for row in rows)
             order = np.stack([row[:depth] for row in rows], axis=1).ravel() if depth else order
-        columns = (
-            self.columns * 2 if spec.source is not None else self.columns
-        )  # where source and result lie in the grid
+        columns = self.columns * (1 if spec.source is None else 2)  # a source and its result take two places
         return pictures.grid(stored["image"].numpy()[order].transpose(0, 2, 3, 1), columns=columns)

@@ -106,10 +106,8 @@ class CycleGAN(Translation):
 
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
             batch = self.moved(batch)
-            fake, fake_source = (
-                there(batch["source"], key=batch["jitter"]),
-                back(batch["image"], True, key=batch["jitter"]),
-            )
+            fake = there(batch["source"], key=batch["jitter"])
+            fake_source = back(batch["image"], True, key=batch["jitter"])
             terms = {
                 f"{self.loss}_{side}": objective.generator(score, score)
                 for side, score in (("image", c["image"](fake)[0]), ("source", c["source"](fake_source)[0]))

@@ -10,7 +10,7 @@ from typing import final
 
 from organza.errors import require
 from organza.hooks.trackers.tracker import PROJECT, Part, Tracker
-from organza.run import flatten
+from organza.run_config import flatten
 
 
 @final

@@ -11,7 +11,7 @@ from PIL import Image
 
 from organza.errors import require
 from organza.hooks.trackers.tracker import Part, Tracker, simple
-from organza.run import flatten
+from organza.run_config import flatten
 
 
 @final
