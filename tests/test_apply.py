@@ -17,7 +17,6 @@ from organza.apply import Applier, faded, spans
 from organza.cli.__main__ import main
 from organza.data.degrade import downsampled
 from organza.data.spec import ImageSpec
-from organza.errors import UsageError
 from organza.game import Game, Request
 from organza.latent.film import ffmpeg
 
@@ -173,15 +172,16 @@ def test_cyclegan_goes_back_too(tmp_path: Path) -> None:
         assert form(tmp_path / "out.png") == ((40, 32), mode)
 
 
-def test_a_film_keeps_its_frames(run: organza.Run, tmp_path: Path) -> None:
-    try:
-        program = [ffmpeg(), "-loglevel", "error"]
-    except UsageError:
-        pytest.skip("films need ffmpeg")
-    given, made = tmp_path / "in.mp4", tmp_path / "out.mp4"
-    subprocess.run([*program, "-f", "lavfi", "-i", "testsrc=s=36x24:r=5:d=1", str(given)], check=True)
+@pytest.mark.parametrize("kind", [".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif"])
+def test_a_film_keeps_its_frames_and_its_sound(kind: str, run: organza.Run, tmp_path: Path) -> None:
+    program = [ffmpeg(), "-loglevel", "error"]
+    given, made = tmp_path / "in.mp4", tmp_path / f"out{kind}"
+    picture, sound = "testsrc=s=36x24:r=5:d=1", "sine=d=1"
+    subprocess.run([*program, "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, str(given)], check=True)
     assert main(["apply", str(run.folder), str(given), str(made)]) == 0
-    subprocess.run([*program, "-i", str(made), str(tmp_path / "%d.png")], check=True)
+    told = subprocess.run([program[0], "-i", str(made)], capture_output=True, text=True, check=False).stderr
+    assert ("Audio:" in told) == (kind != ".gif")
+    subprocess.run([*program, "-i", str(made), "-fps_mode", "passthrough", str(tmp_path / "%d.png")], check=True)
     assert len(list(tmp_path.glob("[0-9]*.png"))) == 5
 
 

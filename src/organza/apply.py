@@ -29,7 +29,8 @@ from organza.run import Run
 
 EDGE = 7 / 16
 """Share of what two tiles have in common that does not count at the edge of either."""
-FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
+FILMS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi", ".gif": "gif"}
+"""Endings, and what ffmpeg calls the formats."""
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 """Of files in a folder that are taken; what they are, their content tells."""
 
@@ -310,7 +311,8 @@ def apply_to_folder(model: Model, source: Path, out: Path, *, masks: Masks | Non
 def apply_to_film(model: Model, source: Path, out: Path, *, masks: Masks | None, mark: bool) -> str:
     """Frame by frame, at the pace and with the sound that it has."""
     program = ffmpeg()
-    if out.suffix.lower() not in FILMS:
+    kind = out.suffix.lower()
+    if kind not in FILMS:
         raise UsageError(f"{source} is a film, so the result is one: name a file such as {source.stem}.mp4")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -323,10 +325,12 @@ def apply_to_film(model: Model, source: Path, out: Path, *, masks: Masks | None,
         told = subprocess.run([program, "-i", str(source)], capture_output=True, text=True, check=False).stderr
         rate = re.search(r"([\d.]+) fps", told)
         note = ["-metadata", f"comment=organza {__version__}; made by a model"] if mark else []
-        film = ["-map", "0:v"] if out.suffix.lower() == ".gif" else [
-            *("-i", str(source), "-map", "0:v", "-map", "1:a?", "-c:a", "copy", "-pix_fmt", "yuv420p", "-crf", "16"),
+        sound = ("-c:a", "copy") if kind == source.suffix.lower() else ()
+        film = ["-map", "0:v"] if kind == ".gif" else [
+            *("-i", str(source), "-map", "0:v", "-map", "1:a?", *sound, "-pix_fmt", "yuv420p", "-crf", "16"),
             *("-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"),
         ]  # fmt: skip
+        film += ["-f", FILMS[kind]]
         pace = ["-framerate", rate[1] if rate else "25", "-i", str(folder / "made-%06d.png")]
         out.parent.mkdir(parents=True, exist_ok=True)
         save_aside(out, lambda aside: run_ffmpeg([program, "-y", *pace, *film, *note, str(aside)], source))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -80,9 +78,6 @@ def test_a_gif_has_its_frames_and_a_strip_its_rows_and_columns(tmp_path: Path) -
         assert found.info["Seed"] == "4"
 
 
-@pytest.mark.skipif(
-    shutil.which("ffmpeg") is None and find_spec("imageio_ffmpeg") is None, reason="ffmpeg is not installed"
-)
 def test_an_mp4_is_h264_and_marked(tmp_path: Path) -> None:
     write_frames(FRAMES, tmp_path / "a.mp4", metadata={})
     command = [film.ffmpeg(), "-i", str(tmp_path / "a.mp4")]
@@ -105,7 +100,7 @@ def test_without_ffmpeg_an_mp4_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_p
 
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(film, "import_module", absent)
-    with pytest.raises(UsageError, match=r"pip install imageio-ffmpeg \(or: apt install ffmpeg\)"):
+    with pytest.raises(UsageError, match=r'pip install "organza\[video\]" \(or: apt install ffmpeg\)'):
         check_film(tmp_path / "a.mp4", 12)
 
 

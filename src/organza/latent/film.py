@@ -15,7 +15,7 @@ from organza.errors import StorageError, UsageError
 from organza.latent.sheets import frames_sheet
 
 NO_FFMPEG = (
-    "an .mp4 needs ffmpeg, which is not here: pip install imageio-ffmpeg (or: apt install ffmpeg); a .gif needs nothing"
+    'films need ffmpeg, which is not here: pip install "organza[video]" (or: apt install ffmpeg); a .gif needs nothing'
 )
 
 
