@@ -160,6 +160,7 @@ def finetune(
     run: str | Path | Run,
     *,
     data: str | None = None,
+    recipe: Recipe | None = None,
     settings: RunSettings | None = None,
     options: DataOptions | None = None,
     hooks: Sequence[Hook] = (),
@@ -169,6 +170,7 @@ def finetune(
     Args:
         run: The run to begin from.
         data: Source string; None: the same data. It must have the same channels and classes.
+        recipe: The run's own with other step sizes, budget shares and the like; networks must be as they were.
         settings: Budget and everything else of the new run.
         options: How to read the data; None: as before. Without a size, images are brought to that of the run.
         hooks: As for `train`.
@@ -186,7 +188,7 @@ def finetune(
         groups, origin = old.data_options.clusters, None if data is None else old.config["data"]["source"]
         options = replace(options, labels=False, clusters=groups, clusters_of=origin)
     return start(
-        replace(old.found, recipe=old.recipe, why=()),
+        replace(old.found, recipe=recipe or old.recipe, why=()),
         data=data or old.config["data"]["source"],
         settings=settings or RunSettings(),
         options=options,

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,18 @@ def test_finetune_begins_with_the_weights_of_another_run(digits: Path, tmp_path:
     arguments = ["--data", "mnist", "--split", "test", "--limit", "100", "--run", str(folder), *TINY]
     assert main(["finetune", str(digits), *arguments]) == 0
     assert organza.open(folder).rows()[0]["samples"] <= 64
+
+
+def test_finetune_takes_the_options_of_the_recipe_and_keeps_the_others(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, folder = organza.open(digits).recipe, tmp_path / "fine"
+    arguments = ["--data", "mnist", "--split", "test", "--limit", "100", "--run", str(folder), *TINY]
+    assert main(["finetune", str(digits), "--generator-lr", "0.003", *arguments]) == 0
+    assert organza.open(folder).recipe == replace(old, generator_lr=0.003)
+    arguments[-len(TINY) - 1] = str(tmp_path / "wide")
+    assert main(["finetune", str(digits), "--width", "5", *arguments]) == 2
+    assert "does not fit this recipe" in capsys.readouterr().err
 
 
 def test_pause_and_resume_make_a_whole_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,21 +1,23 @@
-"""organza finetune RUN --data SRC."""
+"""organza finetune RUN [options]."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Optional, final
+from typing import Annotated, Any, Optional
 
 import tyro
 
-from organza.cli.options import OptionsGroup, SettingsGroup, parse
+from organza.cli.options import OptionsGroup, SettingsGroup, parse, with_fields
 from organza.data.options import DataOptions
 from organza.settings import RunSettings
 
-DESCRIPTION = "Begin a new run from the weights of another: new clock, new optimizers, other data if given."
+DESCRIPTION = """Begin a new run from the weights of another: new clock, new optimizers, other data if given.
+
+The options of its recipe, such as --generator-lr, are those of the run unless given; they are listed by:
+organza finetune RUN --help"""
 
 
-@final
 @dataclass(frozen=True, kw_only=True)
 class Finetune:
     """What `organza finetune` takes."""
@@ -31,7 +33,13 @@ class Finetune:
 
 def main(args: list[str]) -> int:
     """Fine-tune, in this process or in several."""
-    given = parse(Finetune, args, verb="finetune", description=DESCRIPTION)
+    recipe, kind = None, Finetune
+    if args and not args[0].startswith("-"):
+        from organza.run import open_run
+
+        recipe = open_run(args[0]).recipe
+        kind = with_fields(Finetune, recipe)
+    given: Any = parse(kind, args, verb="finetune", description=DESCRIPTION)
     from organza.cli.launch import launch, needs_launch
 
     if needs_launch(given.settings.devices):
@@ -39,5 +47,8 @@ def main(args: list[str]) -> int:
     from organza.doctor.visit import exit_code, visit
     from organza.session import finetune
 
-    options = given.options if given.data is not None or given.options != DataOptions() else None
-    return exit_code(visit(finetune(given.origin, data=given.data, settings=given.settings, options=options)))
+    changes: dict[str, Any] = {
+        "recipe": given.recipe if recipe else None,
+        "options": given.options if given.data is not None or given.options != DataOptions() else None,
+    }
+    return exit_code(visit(finetune(given.origin, data=given.data, settings=given.settings, **changes)))

@@ -13,7 +13,7 @@ from organza.errors import UsageError
 from organza.settings import DEFAULT_MINUTES, DEFAULT_RECIPE, RunSettings
 
 if TYPE_CHECKING:
-    from organza.recipe import Found
+    from organza.recipe import Found, Recipe
 
 Result = TypeVar("Result")
 
@@ -55,20 +55,31 @@ def parse_with_recipe(
     from organza.recipe import find
 
     found = find(name or DEFAULT_RECIPE)
-    taken = {entry.name for part in (target, RunSettings, DataOptions) for entry in fields(part)}
-    if both := sorted(taken.intersection(entry.name for entry in fields(found.recipe))):
-        raise UsageError(
-            f"{type(found.recipe).__name__} has fields that are options of every run: rename {', '.join(both)}"
-        )
+    kind = with_fields(target, found.recipe)
     if name in (None, "auto"):
-        refuse_family_options(rest, known=taken | {entry.name for entry in fields(found.recipe)}, verb=verb)
-    own = [("recipe", type(found.recipe), found.recipe)]
-    kind = make_dataclass(target.__name__, own, bases=(target,), frozen=True, kw_only=True)
+        refuse_family_options(rest, known=names(kind, RunSettings, DataOptions, type(found.recipe)), verb=verb)
     given: Any = parse(kind, rest, verb=f"{verb} {name or ''}".strip(), description=description)
     settings: RunSettings = given.settings
     if name is None and settings.samples is None and settings.epochs is None and settings.minutes is None:
         settings = replace(settings, minutes=DEFAULT_MINUTES)
     return given, replace(found, recipe=given.recipe), settings
+
+
+def with_fields(target: type, recipe: Recipe) -> type:
+    """`target` with an entry `recipe`, by default this one, whose fields are options too.
+
+    Raises:
+        UsageError: The recipe has a field that is an option of every run.
+    """
+    if both := sorted(names(target, RunSettings, DataOptions) & names(type(recipe))):
+        raise UsageError(f"{type(recipe).__name__} has fields that are options of every run: rename {', '.join(both)}")
+    own = [("recipe", type(recipe), recipe)]
+    return make_dataclass(target.__name__, own, bases=(target,), frozen=True, kw_only=True)
+
+
+def names(*kinds: type) -> set[str]:
+    """The fields of dataclasses."""
+    return {entry.name for kind in kinds for entry in fields(kind)}
 
 
 def refuse_family_options(args: list[str], *, known: set[str], verb: str) -> None:
@@ -77,7 +88,7 @@ def refuse_family_options(args: list[str], *, known: set[str], verb: str) -> Non
 
     for option in (arg.partition("=")[0] for arg in args if arg.startswith("--")):
         field_name = option[2:].removeprefix("no-").replace("-", "_")
-        families = [family for family, kind in RECIPES.items() if field_name in {entry.name for entry in fields(kind)}]
+        families = [family for family, kind in RECIPES.items() if field_name in names(kind)]
         if field_name not in known and families:
             family = "r3gan:fast" if "r3gan" in families else families[0]
             raise UsageError(
