@@ -93,7 +93,7 @@ def test_finetune_takes_the_options_of_the_recipe_and_keeps_the_others(
     assert main(["finetune", str(digits), "--generator-lr", "0.003", *arguments]) == 0
     assert organza.open(folder).recipe == replace(old, generator_lr=0.003)
     arguments[-len(TINY) - 1] = str(tmp_path / "wide")
-    assert main(["finetune", str(digits), "--width", "5", *arguments]) == 2
+    assert main(["finetune", str(digits), "--width", "5", *arguments]) == 1
     assert "does not fit this recipe" in capsys.readouterr().err
 
 
