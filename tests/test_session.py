@@ -115,7 +115,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureF
     before = contents(run.folder)
     organza.resume(run)
     organza.train("vanilla:tiny", data="ring8", run=run.folder, settings=TINY)
-    told = f"already finished after 640 samples; to train on from its weights: organza finetune '{run.folder}'"
+    told = f"already finished after 640 samples; for more: organza resume '{run.folder}' --samples 1280; to begin anew"
     assert capsys.readouterr().out.count(told) == 2
     assert contents(run.folder) == before
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from organza import __version__, checkpoint, devices, distributed
 from organza.assemble import asked, build, decided, open_data, prepare, refuse_other_data
+from organza.budgets import UNITS, budget_of, extend, extensions, in_todays_budget, more_of
 from organza.data import DataOptions
 from organza.data.options import MADE
 from organza.data.source import Source
@@ -120,20 +121,32 @@ def start(
             return carry_out(run, game, recipe, source, settings, device=device, signals=signals, hooks=hooks)
 
 
-def resume(run: str | Path | Run, *, settings: RunSettings | None = None, hooks: Sequence[Hook] = ()) -> Run:
+def resume(
+    run: str | Path | Run,
+    *,
+    samples: int | None = None,
+    epochs: float | None = None,
+    minutes: float | None = None,
+    settings: RunSettings | None = None,
+    hooks: Sequence[Hook] = (),
+) -> Run:
     """Go on with a run from its newest checkpoint, bit for bit as if it had never stopped.
 
     Args:
         run: The run folder.
-        settings: Another machine, cadence or pause; budget, seed and recipe are the run's own.
+        samples: A larger budget, what was used up included; also for a run that is finished.
+        epochs: The same in passes over the data.
+        minutes: The same in minutes, for a run whose budget is in minutes.
+        settings: Another machine, cadence or pause; seed and recipe are the run's own.
         hooks: As for `train`.
 
     Raises:
         CheckpointError: There is no such run, another process trains it, or its data has changed.
+        UsageError: The budget is less than the run's, or in another unit.
         KeyboardInterrupt: As for `train`.
     """
     run = run if isinstance(run, Run) else open_run(run)
-    started = run.settings
+    started, more = run.settings, RunSettings(samples=samples, epochs=epochs, minutes=minutes)
     own = {name: getattr(started, name) for name in ("samples", "epochs", "minutes", "seed", "precision", "compile")}
     settings = replace(settings or started, run=run.folder, **own)
     with Signals() as signals:
@@ -153,6 +166,8 @@ def resume(run: str | Path | Run, *, settings: RunSettings | None = None, hooks:
         weights = Path(origin) if origin and checkpoint.is_whole(Path(origin)) else None
         game = build(recipe, source, settings, weights=weights)
         with lock(run):
+            run = extend(run, more, count=count)
+            settings = replace(settings, **{unit: getattr(run.settings, unit) for unit in UNITS})
             return carry_out(run, game, recipe, source, settings, device=device, signals=signals, hooks=hooks)
 
 
@@ -239,13 +254,13 @@ def carry_out(
     world, clock = distributed.world(), Clock()
     newest = newest_for_all(run)
     if newest is not None:
-        clock = checkpoint.load(newest, game, is_checked=True)
+        clock = in_todays_budget(checkpoint.load(newest, game, is_checked=True), run)
     budget = budget_of(settings, recipe, len(source))
     if is_finished(run, clock, budget, settings):
         if distributed.is_main():
             say(
-                f"{run.folder} is already finished after {clock.samples:,} samples; to train on from its weights: "
-                f"organza finetune {run.quoted}"
+                f"{run.folder} is already finished after {clock.samples:,} samples; for more: "
+                f"{more_of(run)}; to begin anew from its weights: organza finetune {run.quoted}"
             )
         source.close()
         distributed.stop()
@@ -268,7 +283,7 @@ def carry_out(
         path = newest_for_all(run)
         if path is None:
             raise DivergedError(f"training diverged and {run.folder} holds no whole checkpoint to go back to")
-        return checkpoint.load(path, game, is_checked=True)
+        return in_todays_budget(checkpoint.load(path, game, is_checked=True), run)
 
     def batches(start: int) -> Iterator[Batch]:
         return source.batches(
@@ -310,19 +325,11 @@ def carry_out(
 
 def is_finished(run: Run, clock: Clock, budget: Budget, settings: RunSettings) -> bool:
     """Whether the budget is used up, or the run was stopped early for good, and its report is written."""
-    stopped = next((row["stopped"] for row in reversed(run.rows()) if "stopped" in row), None)
+    since = max((more["samples"] for more in extensions(run)), default=-1)
+    ends = [row["stopped"] for row in run.rows() if "stopped" in row and row["samples"] > since]
     is_over = max(clock.progress, budget.progress(clock.samples, 0)) >= 1
-    is_over = is_over or stopped == verdict(settings.best_by, settings.patience)
+    is_over = is_over or ends[-1:] == [verdict(settings.best_by, settings.patience)]
     return is_over and (run.folder / "report.html").exists()
-
-
-def budget_of(settings: RunSettings, recipe: Recipe, count: int) -> Budget:
-    """The run's budget, or the recipe's own length, in samples or minutes."""
-    if settings.minutes is not None:
-        return Budget(minutes=settings.minutes)
-    if settings.samples is not None:
-        return Budget(samples=settings.samples)
-    return Budget(samples=max(1, round((settings.epochs or recipe.length) * count)))
 
 
 def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | None) -> None:

@@ -10,7 +10,10 @@ import tyro
 
 from organza.cli.options import parse
 
-DESCRIPTION = "Go on with a run from its newest checkpoint, bit for bit as if it had never stopped."
+DESCRIPTION = """Go on with a run from its newest checkpoint, bit for bit as if it had never stopped.
+
+With a larger budget also a run that is finished goes on; schedules, which are shares of the budget, go back to
+where it stands in the new one."""
 
 
 @final
@@ -20,6 +23,12 @@ class Resume:
 
     run: Annotated[Path, tyro.conf.Positional]
     """The run folder."""
+    samples: Optional[int] = None
+    """A larger budget in samples, those already seen included."""
+    epochs: Optional[float] = None
+    """The same in passes over the data."""
+    minutes: Optional[float] = None
+    """The same in minutes, for a run whose budget is in minutes."""
     pause_at: Optional[int] = None
     """End after so many samples as an interruption would."""
     device: Optional[str] = None
@@ -47,4 +56,5 @@ def main(args: list[str]) -> int:
     from organza.doctor.visit import exit_code, visit
     from organza.session import resume
 
-    return exit_code(visit(resume(run, settings=settings)))
+    more = {unit: getattr(given, unit) for unit in ("samples", "epochs", "minutes")}
+    return exit_code(visit(resume(run, settings=settings, **more)))
