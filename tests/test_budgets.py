@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import organza
-from organza.budgets import extend, extensions, in_todays_budget
 from organza.cli.__main__ import main
 from organza.errors import UsageError
-from organza.game import Clock
+from organza.recipe import find
 from organza.run import Run
 from organza.settings import RunSettings
-
-COUNT = 70_000
-"""Points in ring8."""
 
 
 def trained(folder: Path, **budget: float) -> Run:
     settings = RunSettings(device="cpu", doctor="off", **budget)
     return organza.train("vanilla:tiny", data="ring8", run=folder, settings=settings)
+
+
+def clock_of(run: Run) -> dict[str, float]:
+    """That of the newest checkpoint."""
+    return json.loads((run.checkpoint() / "meta.json").read_text())["clock"]
 
 
 def weights(run: Run) -> torch.Tensor:
@@ -35,7 +38,7 @@ def test_a_finished_run_goes_on_with_a_larger_budget_and_is_done_again(tmp_path:
     for _ in range(2):
         run = organza.resume(run, samples=960)
     assert run.settings.samples == 960
-    assert extensions(run) == [{"samples": 320, "from": 320, "to": 960, "unit": "samples"}]
+    assert [entry["samples"] for entry in run.config["extensions"]] == [320]
     ends = {row["samples"]: row["progress"] for row in run.rows()}
     assert (ends[320], ends[960]) == (1.0, 1.0)
     assert (run.folder / "report.html").exists()
@@ -61,13 +64,39 @@ def test_a_run_that_was_stopped_takes_a_larger_budget_too(tmp_path: Path, capsys
 
 
 def test_minutes_that_were_used_up_are_a_smaller_share_of_more(tmp_path: Path) -> None:
-    folder = trained(tmp_path / "run", minutes=1e-3).folder
-    last = organza.open(folder).rows()[-1]["samples"]
-    run = extend(organza.open(folder), RunSettings(minutes=4e-3), count=COUNT)
-    run = extend(run, RunSettings(minutes=8e-3), count=COUNT)
-    assert in_todays_budget(Clock(samples=last, progress=1.0), run).progress == pytest.approx(1 / 8)
-    assert in_todays_budget(Clock(samples=last + 16, progress=0.3), run).progress == 0.3
-    assert json.loads((folder / "run.json").read_text())["settings"]["minutes"] == 8e-3
+    run = trained(tmp_path / "run", minutes=1e-3)
+    clocks = []
+    for minutes in (10.0, 100.0):
+        pause = RunSettings(device="cpu", doctor="off", pause_at=run.rows()[-1]["samples"] + 64)
+        run = organza.resume(run, minutes=minutes, settings=pause)
+        clocks.append(clock_of(run))
+    assert 1e-3 <= clocks[0]["minutes"] <= clocks[1]["minutes"]
+    assert [clock["progress"] for clock in clocks] == pytest.approx(
+        [clocks[0]["minutes"] / 10, clocks[1]["minutes"] / 100]
+    )
+    shutil.rmtree(run.checkpoints / f"{clocks[1]['samples']:09d}")  # it goes back to before the larger budget
+    settings = replace(pause, pause_at=clocks[1]["samples"] + 64)
+    again = clock_of(organza.resume(run, settings=settings))
+    assert again["progress"] == pytest.approx(again["minutes"] / 100)
+
+
+def test_a_run_that_was_opened_before_gets_every_larger_budget(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", samples=64)
+    for samples in (128, 192):
+        organza.resume(run, samples=samples)
+    with pytest.raises(UsageError, match="192 samples already"):
+        organza.resume(run, samples=128)
+    assert [entry["to"]["samples"] for entry in organza.open(run.folder).config["extensions"]] == [128, 192]
+
+
+def test_a_run_that_ended_early_has_its_patience_anew(tmp_path: Path) -> None:
+    settings = RunSettings(device="cpu", doctor="off", samples=6400, evaluate_every=64, patience=2)
+    stuck = replace(find("vanilla:tiny").recipe, generator_lr=1e-12)
+    run = organza.train(stuck, data="ring8", run=tmp_path / "run", settings=settings)
+    first = run.rows()[-1]["samples"]
+    assert first < 6400
+    assert organza.resume(run).rows()[-1]["samples"] == first
+    assert organza.resume(run, samples=12800).rows()[-1]["samples"] >= first + 2 * 64
 
 
 @pytest.mark.parametrize(
@@ -76,7 +105,7 @@ def test_minutes_that_were_used_up_are_a_smaller_share_of_more(tmp_path: Path) -
         ({"samples": 64}, {"samples": 32}, r"a budget of 64 samples already, which cannot be cut to 32"),
         ({"samples": 64}, {"epochs": 1e-4}, r"a budget of 64 samples already, which cannot be cut to 7"),
         ({"samples": 64}, {"minutes": 1.0}, r"is 64 samples, so a larger one must be in samples or epochs, too"),
-        ({"minutes": 1e-3}, {"samples": 10**6}, r"is 0\.001 minutes, so a larger one must be in minutes, too"),
+        ({"minutes": 1e-3}, {"samples": 10**6}, r"is 0.001 minutes, so a larger one must be in minutes, too"),
         ({"samples": 64}, {"samples": 64, "epochs": 1.0}, "give one budget, not 2"),
     ],
     ids=str,

@@ -104,7 +104,7 @@ def test_the_files_are_safetensors_and_json_only(toy_game: Build, tmp_path: Path
     assert path.name == "000500000"
     assert sorted(file.name for file in path.iterdir()) == FILES
     meta = json.loads((path / "meta.json").read_text())
-    assert meta["clock"] == {"step": 0, "samples": 500_000, "progress": 0.0}
+    assert meta["clock"] == {"step": 0, "samples": 500_000, "progress": 0.0, "minutes": 0.0}
     assert set(meta["files"]) == set(FILES) - {"meta.json"}
     assert meta["score"] == 0.5
 

@@ -350,7 +350,7 @@ def test_a_budget_in_minutes_ends_and_its_progress_never_falls(toy_game: Build, 
         toy_game(),
         toy_data,
         budget=Budget(minutes=0.004),
-        clock=Clock(progress=0.5),
+        clock=Clock(minutes=0.002),
         hooks=[lambda report: seen.append(report.clock.progress)],
     )
     assert seen == sorted(seen)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from organza.game import Clock
+from organza.game import Clock, Request
 from organza.recipe import find
 from organza.recipes import RECIPES
-from organza.trainer import draw
+from organza.trainer import Budget, draw, train
 from organza.translation import jittered
 from worlds import world_for
 
@@ -75,3 +75,14 @@ def test_turns_that_mirror_their_pairs_see_what_mirrored_pairs_would_show(name: 
             losses = [turn.loss(batch, Clock(progress=0.9)) for turn in late]
         terms.append([loss.terms for loss in losses])
     assert terms[0] == terms[1]
+
+
+@pytest.mark.parametrize("name", ["cyclegan", "cut"])
+def test_what_changes_images_begins_with_them_as_they_are_and_learns(name: str) -> None:
+    world = world_for(RECIPES[name])
+    game = find(f"{name}:tiny", change=True).recipe.build(world.spec)
+    sources = next(world.batches(4))["source"]
+    request = Request(4, sources=sources)
+    torch.testing.assert_close(game.generate(request)["image"], sources)
+    train(game, lambda start: world.batches(16, start=start), budget=Budget(samples=64))
+    assert not torch.allclose(game.generate(request)["image"], sources)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -172,8 +172,8 @@ def refuse_single_samples(game: Game, count: int, micro_batch: int | None) -> No
         )
 
 
-def refuse_other_data(origin: Run, spec: Spec) -> None:
-    """Raise if the weights of a run were made for data of another kind: say all that differs, and what to do."""
+def refuse_others(origin: Run, spec: Spec, recipe: Recipe) -> None:
+    """Raise if the weights of a run are of another kind of data or other networks: say what differs, and what to do."""
     before, made, given, mends = origin.spec, list[str](), list[str](), list[str]()
     if before.shape != spec.shape:
         made.append(" x ".join(map(str, before.shape)))
@@ -190,4 +190,11 @@ def refuse_other_data(origin: Run, spec: Spec) -> None:
         raise DataError(
             f"{origin.folder} was trained on {' and '.join(made)}, your data has {' and '.join(given)}, so its weights "
             f"do not fit; {' and '.join(mends)}, or begin anew with: organza train"
+        )
+    old, new = asdict(origin.recipe), asdict(recipe)
+    changed = [f"--{key.replace('_', '-')} {new[key]}" for key in new if new[key] != old[key]]
+    if changed:
+        raise UsageError(
+            f"the weights of {origin.folder} do not fit networks made with {', '.join(changed)}: leave out what "
+            "changes the networks"
         )

@@ -5,18 +5,20 @@ Schedules are shares of the budget, so with a larger one they go back to where t
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Sequence
 from typing import Any
 
-from organza import checkpoint, distributed
+from organza import distributed
 from organza.errors import StorageError, UsageError
-from organza.game import Clock
 from organza.recipe import Recipe
 from organza.run import Run, open_run, write_json
 from organza.settings import RunSettings
 from organza.trainer import Budget
 
 UNITS = ("samples", "epochs", "minutes")
+EXTENDED = "extended"
+"""Entry of the row of metrics.jsonl at which a run got a larger budget."""
 
 
 def budget_of(settings: RunSettings, recipe: Recipe, count: int) -> Budget:
@@ -28,48 +30,60 @@ def budget_of(settings: RunSettings, recipe: Recipe, count: int) -> Budget:
     return Budget(samples=max(1, round((settings.epochs or recipe.length) * count)))
 
 
-def extend(run: Run, settings: RunSettings, *, count: int) -> Run:
-    """Give a run the budget that these settings name, if they name one; the run as it is then.
-
-    Called by every rank; the first one acts.
+def larger(run: Run, settings: RunSettings, *, count: int) -> Budget | None:
+    """The budget that these settings name for a run, if it is more than it has.
 
     Raises:
         UsageError: It is less, or minutes where the run counts samples, or the other way round.
     """
-    given = {unit: getattr(settings, unit) for unit in UNITS}
-    if not any(given.values()):
-        return run
+    if not any(getattr(settings, unit) for unit in UNITS):
+        return None
     before, now = (budget_of(each, run.recipe, count) for each in (run.settings, settings))
     unit = "minutes" if before.minutes else "samples"
     had, wanted = getattr(before, unit), getattr(now, unit)
     if wanted is None:
-        also = " or epochs" if unit == "samples" else ""
-        raise UsageError(f"the budget of {run.folder} is {had:g} {unit}, so a larger one must be in {unit}{also}, too")
+        too = "minutes" if before.minutes else "samples or epochs"
+        raise UsageError(f"the budget of {run.folder} is {had:,.12g} {unit}, so a larger one must be in {too}, too")
     if wanted < had:
-        raise UsageError(f"{run.folder} has a budget of {had:,g} {unit} already, which cannot be cut to {wanted:,g}")
-    if wanted > had and distributed.is_main():
-        newest = checkpoint.newest(run.checkpoints)
-        entry = {"samples": int(newest.stem) if newest else 0, "from": had, "to": wanted, "unit": unit}
-        config = {**run.config, "settings": run.config["settings"] | given, "extensions": [*extensions(run), entry]}
+        raise UsageError(
+            f"{run.folder} has a budget of {had:,.12g} {unit} already, which cannot be cut to {wanted:,.12g}"
+        )
+    return now if wanted > had else None
+
+
+def extend(run: Run, settings: RunSettings, *, count: int) -> Run:
+    """Give a run the larger budget that these settings name, if they name one; the run as it is then.
+
+    Called by every rank, while nobody else can change the run; the first one acts. The last row of metrics.jsonl is
+    repeated with an entry `extended`: an early end before it no longer counts, nor does it for `--patience`.
+
+    Raises:
+        UsageError: As for `larger`.
+    """
+    run = open_run(run.folder)
+    if larger(run, settings, count=count) and distributed.is_main():
+        given = {unit: getattr(settings, unit) for unit in UNITS}
+        had = {unit: getattr(run.settings, unit) for unit in UNITS}
+        rows = run.rows()
+        entry = {"samples": rows[-1]["samples"] if rows else 0, "from": had, "to": given}
+        config = {**run.config, "settings": run.config["settings"] | given}
+        config["extensions"] = [*run.config.get("extensions", []), entry]
         try:
+            if rows:
+                same = {key: rows[-1][key] for key in ("samples", "step", "epoch", "time_s", "progress")}
+                with (run.folder / "metrics.jsonl").open("a") as file:
+                    file.write(json.dumps(same | {EXTENDED: entry}) + "\n")
             write_json(run.folder / "run.json", config)
         except OSError as error:
-            raise StorageError(f"cannot write {run.folder / 'run.json'}: {error}") from error
+            raise StorageError(f"cannot write into {run.folder}: {error}. Make it writable") from error
     distributed.broadcast_text("")  # the others wait until it is written
     return open_run(run.folder)
 
 
-def extensions(run: Run) -> list[dict[str, Any]]:
-    """The larger budgets it was given, in order: samples of the checkpoint that it went on from, from, to, unit."""
-    return run.config.get("extensions", [])
-
-
-def in_todays_budget(clock: Clock, run: Run) -> Clock:
-    """The clock of a checkpoint with the share that is used up of the budget as it is now."""
-    for more in extensions(run):
-        if clock.samples <= more["samples"]:
-            clock = replace(clock, progress=clock.progress * more["from"] / more["to"])
-    return clock
+def since_extended(rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """The rows of metrics.jsonl that were written since the run got its newest budget."""
+    marks = [index for index, row in enumerate(rows) if EXTENDED in row]
+    return rows[marks[-1] :] if marks else rows
 
 
 def more_of(run: Run) -> str:

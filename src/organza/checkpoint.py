@@ -173,10 +173,11 @@ def load_players(path: Path, game: Game, *, is_checked: bool = False) -> None:
     if not is_checked:
         read_meta(path)
     for name, player in game.players.items():
-        for part in {"network": player.network, "averaged": player.averaged}.items():
-            if part[0] == "network" or player.averaged is not player.network:
-                found = tensors_under(path / "players.safetensors", f"{name}.{part[0]}.")
-                restore(part[1], found, f"{name} ({part[0]}) of {path}")
+        found = tensors_under(path / "players.safetensors", f"{name}.network.")
+        restore(player.network, found, f"{name} (network) of {path}")
+        if player.averaged is not player.network:  # begins as the network where there was no average
+            found = tensors_under(path / "players.safetensors", f"{name}.averaged.") or found
+            restore(player.averaged, found, f"{name} (averaged) of {path}")
 
 
 def load_extras(path: Path, game: Game) -> None:

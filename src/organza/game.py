@@ -33,6 +33,8 @@ class Clock:
     """Real samples drawn so far by all ranks, repeats and refused steps included: the position in the data stream."""
     progress: float = 0.0
     """Share of the budget that is used up, 0 to 1."""
+    minutes: float = 0.0
+    """Minutes that training has taken, where the budget is in minutes; else 0. No schedule is a function of it."""
 
     def tick(self, samples: int, *, advance: bool = True) -> Clock:
         """The clock after a step that drew `samples` samples; a refused step (`advance=False`) does not count."""

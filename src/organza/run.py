@@ -103,7 +103,7 @@ class Run:
 
     @property
     def settings(self) -> RunSettings:
-        """How the run was started."""
+        """How the run was started, with the budget that it has now."""
         saved: dict[str, Any] = {**self.config["settings"], "run": self.folder}
         return RunSettings(**saved)
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from organza import __version__, checkpoint, devices, distributed
-from organza.assemble import asked, build, decided, open_data, prepare, refuse_other_data
-from organza.budgets import UNITS, budget_of, extend, extensions, in_todays_budget, more_of
+from organza.assemble import asked, build, decided, open_data, prepare, refuse_others
+from organza.budgets import UNITS, budget_of, extend, larger, more_of, since_extended
 from organza.data import DataOptions
 from organza.data.options import MADE
 from organza.data.source import Source
@@ -93,7 +93,7 @@ def start(
             game = build(found.recipe, source, settings, weights=weights)
         except CheckpointError:
             if origin:
-                refuse_other_data(origin, source.spec)
+                refuse_others(origin, source.spec, found.recipe)
             raise
         check_measure(settings.best_by, data, source, options, game)
         is_new = not (settings.run and (settings.run / "run.json").exists())
@@ -137,7 +137,7 @@ def resume(
         samples: A larger budget, what was used up included; also for a run that is finished.
         epochs: The same in passes over the data.
         minutes: The same in minutes, for a run whose budget is in minutes.
-        settings: Another machine, cadence or pause; seed and recipe are the run's own.
+        settings: Another machine, cadence or pause; budget, seed and recipe are the run's own.
         hooks: As for `train`.
 
     Raises:
@@ -145,14 +145,16 @@ def resume(
         UsageError: The budget is less than the run's, or in another unit.
         KeyboardInterrupt: As for `train`.
     """
-    run = run if isinstance(run, Run) else open_run(run)
+    run = open_run(run.folder if isinstance(run, Run) else run)  # it may have got a larger budget since
     started, more = run.settings, RunSettings(samples=samples, epochs=epochs, minutes=minutes)
     own = {name: getattr(started, name) for name in ("samples", "epochs", "minutes", "seed", "precision", "compile")}
     settings = replace(settings or started, run=run.folder, **own)
     with Signals() as signals:
         device = prepare(settings)
+        if count := run.config["data"].get("count"):
+            larger(run, more, count=count)  # to refuse a budget before anything is computed
         source = open_data(run.config["data"]["source"], run.data_options)
-        count = run.config["data"].get("count", len(source))
+        count = count or len(source)
         if (source.spec, len(source)) != (run.spec, count):
             raise CheckpointError(
                 f"the data of {run.folder} has changed: it was {count:,} samples of {run.spec}, now it is "
@@ -254,7 +256,7 @@ def carry_out(
     world, clock = distributed.world(), Clock()
     newest = newest_for_all(run)
     if newest is not None:
-        clock = in_todays_budget(checkpoint.load(newest, game, is_checked=True), run)
+        clock = checkpoint.load(newest, game, is_checked=True)
     budget = budget_of(settings, recipe, len(source))
     if is_finished(run, clock, budget, settings):
         if distributed.is_main():
@@ -283,7 +285,7 @@ def carry_out(
         path = newest_for_all(run)
         if path is None:
             raise DivergedError(f"training diverged and {run.folder} holds no whole checkpoint to go back to")
-        return in_todays_budget(checkpoint.load(path, game, is_checked=True), run)
+        return checkpoint.load(path, game, is_checked=True)
 
     def batches(start: int) -> Iterator[Batch]:
         return source.batches(
@@ -325,9 +327,8 @@ def carry_out(
 
 def is_finished(run: Run, clock: Clock, budget: Budget, settings: RunSettings) -> bool:
     """Whether the budget is used up, or the run was stopped early for good, and its report is written."""
-    since = max((more["samples"] for more in extensions(run)), default=-1)
-    ends = [row["stopped"] for row in run.rows() if "stopped" in row and row["samples"] > since]
-    is_over = max(clock.progress, budget.progress(clock.samples, 0)) >= 1
+    ends = [row["stopped"] for row in since_extended(run.rows()) if "stopped" in row]
+    is_over = budget.progress(clock.samples, 60 * clock.minutes) >= 1
     is_over = is_over or ends[-1:] == [verdict(settings.best_by, settings.patience)]
     return is_over and (run.folder / "report.html").exists()
 

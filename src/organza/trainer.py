@@ -46,6 +46,10 @@ class Budget:
         used = samples / self.samples if self.samples else elapsed_s / 60 / (self.minutes or 1)
         return min(used, 1.0)
 
+    def told(self, clock: Clock, share: float) -> Clock:
+        """The clock when this share is used up."""
+        return replace(clock, progress=share, minutes=share * (self.minutes or 0.0))
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -107,20 +111,21 @@ def train(
     for player in game.players.values():
         player.network.requires_grad_(False).train()
     batches, stop, failures, rollbacks = data(clock.samples), None, 0, 0
-    agreement = distributed.Agreement([clock.progress, 0.0])
-    began = time.monotonic() - clock.progress * 60 * (budget.minutes or 0)
-    used = budget.progress(clock.samples, time.monotonic() - began)
+    began = time.monotonic() - 60 * clock.minutes
+    used = budget.progress(clock.samples, 60 * clock.minutes)
+    clock = budget.told(clock, used)  # that of a checkpoint may be a share of a smaller budget
+    agreement = distributed.Agreement([used, 0.0])
     while True:
         agreed, stopped = agreement.exchange([used, float(stop is not None)])
         # Samples are counted alike everywhere; the time is that of the slowest rank.
-        clock = replace(clock, progress=max(agreed, clock.progress) if budget.minutes else used)
+        clock = budget.told(clock, max(agreed, clock.progress) if budget.minutes else used)
         if clock.progress >= 1 or stopped:
             agreement.receive()
             return clock, stop or (Stop("another rank stopped") if stopped else None)
         report = step(game, batches, clock, seed=seed, micro_batch=micro_batch, precision=precision)
         clock = report.clock
         used = budget.progress(clock.samples, time.monotonic() - began)
-        report = replace(report, clock=replace(clock, progress=max(used, clock.progress)))
+        report = replace(report, clock=budget.told(clock, max(used, clock.progress)))
         failures = failures + 1 if report.failed else 0
         for hook in hooks:
             said = hook(report)
@@ -132,6 +137,7 @@ def train(
             scales = {name: player.rate_scale for name, player in game.players.items()}
             clock = guard.recover()
             used = budget.progress(clock.samples, time.monotonic() - began)
+            clock = budget.told(clock, used)
             for name, player in game.players.items():
                 player.rate_scale = scales[name] / 2  # of now, not the checkpoint's: each rollback is slower still
             batches = data(clock.samples)

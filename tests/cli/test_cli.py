@@ -93,8 +93,13 @@ def test_finetune_takes_the_options_of_the_recipe_and_keeps_the_others(
     assert main(["finetune", str(digits), "--generator-lr", "0.003", *arguments]) == 0
     assert organza.open(folder).recipe == replace(old, generator_lr=0.003)
     arguments[-len(TINY) - 1] = str(tmp_path / "wide")
-    assert main(["finetune", str(digits), "--width", "5", *arguments]) == 1
-    assert "does not fit this recipe" in capsys.readouterr().err
+    assert main(["finetune", str(digits), "--width", "5", *arguments]) == 2
+    assert "do not fit networks made with --width 5: leave out what changes the networks" in capsys.readouterr().err
+
+
+def test_finetune_wants_the_run_first(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["finetune", "--width", "5", str(digits)]) == 2
+    assert "name the run first: organza finetune RUN --width ..." in capsys.readouterr().err
 
 
 def test_pause_and_resume_make_a_whole_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

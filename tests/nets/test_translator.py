@@ -7,10 +7,11 @@ import torch
 
 from organza.nets.resample import SMOOTH, Downsample, Upsample
 from organza.nets.residual import MapNorm
-from organza.nets.translator import SHORT, Edged, ResidualTranslator
+from organza.nets.translator import Doubled, Halved, ResidualTranslator
 
 SIZES = [(5, 5), (8, 8), (28, 28), (97, 131), (6, 40)]
 ways = pytest.mark.parametrize("is_antialiased", [False, True], ids=["strides", "filters"])
+kinds = pytest.mark.parametrize("is_change", [False, True], ids=["image", "change"])
 
 
 def translator(*, norm: MapNorm = "instance", **options: int) -> ResidualTranslator:
@@ -18,12 +19,38 @@ def translator(*, norm: MapNorm = "instance", **options: int) -> ResidualTransla
     return ResidualTranslator(1, 3, width=2, norm=norm, **{"blocks": 2, **options})
 
 
+@kinds
 @ways
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_images_of_any_size_are_translated(size: tuple[int, int], is_antialiased: bool) -> None:
-    y = translator(is_antialiased=is_antialiased)(torch.randn(2, 1, *size))
+def test_images_of_any_size_are_translated(size: tuple[int, int], is_antialiased: bool, is_change: bool) -> None:
+    net = translator(is_antialiased=is_antialiased, is_change=is_change)
+    y = net(torch.randn(2, 1, *size).clamp(-1, 1))
     assert y.shape == (2, 3, *size)
     assert float(y.detach().abs().max()) <= 1
+
+
+@pytest.mark.parametrize(
+    ("image", "wanted"),
+    [
+        ((0.5, 0.2, -0.4), (0.5, 0.2, -0.4)),
+        ((0.5,), (0.5, 0.5, 0.5)),
+        ((0.5, 0.2, -0.4), (0.1,)),
+        ((0.5, 0.2, -0.4, -1.0), (0.1,)),
+        ((0.5, 0.2, -0.4, -1.0), (0.5, 0.2, -0.4)),
+        ((0.5, 0.2, -0.4), (0.5, 0.2, -0.4, 1.0)),
+        ((0.5,), (0.5, 0.5, 0.5, 1.0)),
+        ((0.5, -0.3), (0.5, 0.5, 0.5, -0.3)),
+    ],
+    ids=str,
+)
+def test_a_change_begins_with_none_and_may_go_all_the_way(image: tuple[float, ...], wanted: tuple[float, ...]) -> None:
+    net = ResidualTranslator(len(image), len(wanted), width=2, blocks=1, is_change=True)
+    net.begin_still()
+    x, y = (torch.tensor(color).view(1, -1, 1, 1).expand(-1, -1, 10, 7) for color in (image, wanted))
+    torch.testing.assert_close(net(x), y)
+    for sign in (1.0, -1.0):
+        torch.nn.init.constant_(net.last.get_submodule("1.layer").get_parameter("bias"), sign * 20)
+        torch.testing.assert_close(net(x), torch.full_like(y, sign))
 
 
 def test_it_has_the_channels_and_the_number_of_weights_of_the_paper() -> None:
@@ -49,12 +76,13 @@ def test_flat_images_become_flat_images_up_to_the_edge(norm: MapNorm, is_antiali
 @pytest.mark.parametrize("size", [(6, 8), (7, 5), (1, 3)], ids=str)
 def test_resampling_with_edges_is_that_without_in_the_middle_and_flat_at_the_edge(size: tuple[int, int]) -> None:
     flat = torch.ones(1, 2, *size)
-    down, up = Edged(Downsample(SHORT)), Edged(Upsample(SMOOTH))
+    down, up = Halved(), Doubled()
     torch.testing.assert_close(down(flat), torch.ones(1, 2, *(-(-side // 2) for side in size)))
     torch.testing.assert_close(up(flat), torch.ones(1, 2, *(2 * side for side in size)))
-    x = torch.randn(1, 2, 12, 12)
-    torch.testing.assert_close(down(x)[..., 1:-1, 1:-1], Downsample(SHORT)(x)[..., 1:-1, 1:-1])
-    torch.testing.assert_close(up(x)[..., 2:-2, 2:-2], Upsample(SMOOTH)(x)[..., 2:-2, 2:-2])
+    for side in (12, 13):
+        x = torch.randn(1, 2, side, side)
+        torch.testing.assert_close(down(x)[..., 1:-1, 1:-1], Downsample((1.0, 2.0, 1.0))(x)[..., 1:-1, 1:-1])
+        torch.testing.assert_close(up(x)[..., 2:-2, 2:-2], Upsample(SMOOTH)(x)[..., 2:-2, 2:-2])
 
 
 @ways

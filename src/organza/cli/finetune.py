@@ -8,8 +8,9 @@ from typing import Annotated, Any, Optional
 
 import tyro
 
-from organza.cli.options import OptionsGroup, SettingsGroup, parse, with_fields
+from organza.cli.options import OptionsGroup, SettingsGroup, both_in, parse, with_fields
 from organza.data.options import DataOptions
+from organza.errors import UsageError
 from organza.settings import RunSettings
 
 DESCRIPTION = """Begin a new run from the weights of another: new clock, new optimizers, other data if given.
@@ -38,7 +39,12 @@ def main(args: list[str]) -> int:
         from organza.run import open_run
 
         recipe = open_run(args[0]).recipe
-        kind = with_fields(Finetune, recipe)
+        if both_in(Finetune, recipe):  # a recipe of the user's own, which goes on as it is
+            recipe = None
+        else:
+            kind = with_fields(Finetune, recipe)
+    elif args and not {"-h", "--help"} & set(args):
+        raise UsageError(f"name the run first: organza finetune RUN {args[0]} ...")
     given: Any = parse(kind, args, verb="finetune", description=DESCRIPTION)
     from organza.cli.launch import launch, needs_launch
 

@@ -55,6 +55,10 @@ def parse_with_recipe(
     from organza.recipe import find
 
     found = find(name or DEFAULT_RECIPE)
+    if both := both_in(target, found.recipe):
+        raise UsageError(
+            f"{type(found.recipe).__name__} has fields that are options of every run: rename {', '.join(both)}"
+        )
     kind = with_fields(target, found.recipe)
     if name in (None, "auto"):
         refuse_family_options(rest, known=names(kind, RunSettings, DataOptions, type(found.recipe)), verb=verb)
@@ -65,14 +69,13 @@ def parse_with_recipe(
     return given, replace(found, recipe=given.recipe), settings
 
 
-def with_fields(target: type, recipe: Recipe) -> type:
-    """`target` with an entry `recipe`, by default this one, whose fields are options too.
+def both_in(target: type, recipe: Recipe) -> list[str]:
+    """Fields of the recipe that are options of the verb or of every run, too."""
+    return sorted(names(target, RunSettings, DataOptions) & names(type(recipe)))
 
-    Raises:
-        UsageError: The recipe has a field that is an option of every run.
-    """
-    if both := sorted(names(target, RunSettings, DataOptions) & names(type(recipe))):
-        raise UsageError(f"{type(recipe).__name__} has fields that are options of every run: rename {', '.join(both)}")
+
+def with_fields(target: type, recipe: Recipe) -> type:
+    """`target` with an entry `recipe`, by default this one, whose fields are options too."""
     own = [("recipe", type(recipe), recipe)]
     return make_dataclass(target.__name__, own, bases=(target,), frozen=True, kw_only=True)
 

@@ -13,7 +13,7 @@ from organza.cli.options import parse
 DESCRIPTION = """Go on with a run from its newest checkpoint, bit for bit as if it had never stopped.
 
 With a larger budget also a run that is finished goes on; schedules, which are shares of the budget, go back to
-where it stands in the new one."""
+where it stands in the new one: step sizes may rise again, and what begins with pretraining may return to it."""
 
 
 @final

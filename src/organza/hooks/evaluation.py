@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from organza import distributed
+from organza.budgets import since_extended
 from organza.data.options import DataOptions
 from organza.data.source import Source
 from organza.errors import MeasureError, UsageError
@@ -74,7 +75,7 @@ class Evaluation:
         known = ["distance", *self.keys, *(self.truth.table if self.truth else ())]
         if best_by not in known:
             raise UsageError(f"--best-by {best_by} cannot be measured here; possible: {', '.join(known)}")
-        self.history = course(run.rows(), self.column(best_by))
+        self.history = course(since_extended(run.rows()), self.column(best_by))
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
         self.newest: tuple[int, dict[str, float]] | None = None
         self.baselines: dict[str, float] = {}

@@ -14,9 +14,7 @@ from organza import __version__, pictures
 from organza.errors import StorageError, UsageError
 from organza.latent.sheets import frames_sheet
 
-NO_FFMPEG = (
-    'films need ffmpeg, which is not here: pip install "organza[video]" (or: apt install ffmpeg); a .gif needs nothing'
-)
+NO_FFMPEG = 'films need ffmpeg, which is not here: pip install "organza[video]" (or: apt install ffmpeg)'
 
 
 def write_frames(
@@ -69,7 +67,10 @@ def check_film(out: Path, fps: float) -> None:
     if kind not in (".gif", ".mp4", ".png"):
         raise UsageError(f"cannot write {kind or 'a folder'}; use .gif, .mp4 (films) or .png (a strip)")
     if kind == ".mp4":
-        ffmpeg()
+        try:
+            ffmpeg()
+        except UsageError as error:
+            raise UsageError(f"{error}; a .gif needs nothing") from error
 
 
 def pages(frames: np.ndarray, columns: int) -> list[pictures.Picture]:

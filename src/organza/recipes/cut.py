@@ -3,8 +3,8 @@
 Park, Efros, Zhang, Zhu. "Contrastive Learning for Unpaired Image-to-Image Translation", ECCV 2020 (arXiv:2007.15651).
 
 Differs from the paper: any size; the heads over patches belong to the generator and move with it; averaged weights; no
-flip equivariance in `fast`. The class's defaults are for small images and a few minutes. There is no way back, so no
-cycle error can be told: how well a source is kept shows in `nce`.
+flip equivariance in `fast`; `change` is ours. The class's defaults are for small images and a few minutes. There is no
+way back, so no cycle error can be told: how well a source is kept shows in `nce`.
 """
 
 from __future__ import annotations
@@ -81,6 +81,9 @@ class CUT(Translation):
     """Norm of both networks' hidden layers."""
     loss: Literal["least_squares", "nonsaturating", "hinge"] = "least_squares"
     """The game that is played with the scores."""
+    change: bool = False
+    """Whether the generator changes the image that it is given, at first by nothing, and does not draw it anew: for
+    kinds that differ in colors and texture, not in shapes."""
     init: Init = "he"
     """How weights are drawn at the start."""
 
@@ -146,6 +149,7 @@ class CUT(Translation):
             blocks=self.blocks,
             norm=self.norm,
             is_antialiased=self.antialiased,
+            is_change=self.change,
         )
         last = len(translator.channels) - 1
         stages = tuple(sorted({0, *range(2, self.downs + 2), self.downs + 1 + self.blocks // 2, last}))
@@ -153,6 +157,8 @@ class CUT(Translation):
         c = PatchCritic(data, layers=self.critic_layers, width=self.critic_width, norm=self.norm)
         for network in (g, c):
             initialise(network, self.init).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        if self.change:
+            translator.begin_still()
         return g, c
 
 

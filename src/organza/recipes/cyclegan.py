@@ -4,13 +4,14 @@ Zhu, Park, Isola, Efros. "Unpaired Image-to-Image Translation using Cycle-Consis
 (arXiv:1703.10593).
 
 Differs from the paper: any size; the critics move before the generators; every position of a batch has a history of
-its own; averaged weights; the identity loss is left out where the two sides differ in channels. The class's defaults
-are for small images and a few minutes: narrow networks and larger steps.
+its own; averaged weights; the identity loss is left out where the two sides differ in channels; `change` is ours. The
+class's defaults are for small images and a few minutes: narrow networks and larger steps.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal, final
 
 import torch
@@ -57,6 +58,8 @@ class CycleGAN(Translation):
     """Halvings in the generators."""
     blocks: int = 3
     """Residual blocks of each generator; 9 in the paper for 256 pixels, 6 for 128."""
+    antialiased: bool = False
+    """Whether sizes change by smoothing filters, which leave no grid, and not by the strides of convolutions."""
     critic_layers: int = 2
     """Halvings of the critics: 0, 1, 2, 3 judge patches of 1, 16, 34, 70 pixels."""
     critic_width: int = 32
@@ -71,6 +74,9 @@ class CycleGAN(Translation):
     """How far an image that is of the target's kind already shall be left alone, as a share of `cycle`."""
     history: int = 50
     """Older fakes, of each side, that the critics see again; 0: none."""
+    change: bool = False
+    """Whether the generator changes the image that it is given, at first by nothing, and does not draw it anew: for
+    kinds that differ in colors and texture, not in shapes."""
     init: Init = "he"
     """How weights are drawn at the start."""
 
@@ -137,17 +143,20 @@ class CycleGAN(Translation):
 
     def networks(self, data: ImageSpec, source: ImageSpec) -> tuple[BothWays, nn.ModuleDict]:
         """Generators and critics."""
+        shape = {"width": self.width, "downs": self.downs, "blocks": self.blocks}
+        translator = partial(ResidualTranslator, **shape, norm=self.norm)
         there, back = (
-            ResidualTranslator(
-                before.channels, after.channels, width=self.width, downs=self.downs, blocks=self.blocks, norm=self.norm
-            )
+            translator(before.channels, after.channels, is_antialiased=self.antialiased, is_change=self.change)
             for before, after in ((source, data), (data, source))
         )
         g = BothWays(there, back)
-        judge = {"layers": self.critic_layers, "width": self.critic_width}
-        c = nn.ModuleDict({side: PatchCritic(spec, norm=self.norm, **judge) for side, spec in sides(data).items()})
+        judge = partial(PatchCritic, layers=self.critic_layers, width=self.critic_width, norm=self.norm)
+        c = nn.ModuleDict({side: judge(spec) for side, spec in sides(data).items()})
         for network in (g, c):
             initialise(network, self.init).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        if self.change:
+            there.begin_still()
+            back.begin_still()
         return g, c
 
 
