@@ -37,8 +37,7 @@ class Budget:
         given = [value for value in (self.samples, self.minutes) if value is not None]
         if len(given) != 1 or given[0] <= 0:
             raise UsageError(
-                f"a budget needs exactly one of samples and minutes, above 0; got samples={self.samples}, "
-                f"minutes={self.minutes}"
+                f"a budget is samples or minutes, above 0; got samples={self.samples}, minutes={self.minutes}"
             )
 
     def progress(self, samples: int, elapsed_s: float) -> float:
