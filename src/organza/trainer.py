@@ -36,9 +36,8 @@ class Budget:
     def __post_init__(self) -> None:
         given = [value for value in (self.samples, self.minutes) if value is not None]
         if len(given) != 1 or given[0] <= 0:
-            raise UsageError(
-                f"a budget is samples or minutes, above 0; got samples={self.samples}, minutes={self.minutes}"
-            )
+            found = f"samples={self.samples}, minutes={self.minutes}"
+            raise UsageError(f"a budget needs exactly one of samples and minutes, above 0; got {found}")
 
     def progress(self, samples: int, elapsed_s: float) -> float:
         """The share that is used up, at most 1."""
