@@ -165,7 +165,7 @@ def commands(folder: str, spec: Spec) -> str:
         ),
         (
             "Go on after an interruption",
-            "As if it had never stopped; a finished run stays as it is.",
+            "As if it had never stopped; a finished run goes on if it gets more, as with --minutes 10 in all.",
             f"organza resume {folder}",
         ),
         (
