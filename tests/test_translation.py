@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from organza.game import Clock, Request
+from organza.nets.frame import Frame
 from organza.recipe import find
 from organza.recipes import RECIPES
 from organza.trainer import Budget, draw, train
@@ -78,11 +79,31 @@ def test_turns_that_mirror_their_pairs_see_what_mirrored_pairs_would_show(name: 
 
 
 @pytest.mark.parametrize("name", ["cyclegan", "cut"])
-def test_what_changes_images_begins_with_them_as_they_are_and_learns(name: str) -> None:
+@pytest.mark.parametrize("frame", [False, True])
+def test_what_changes_images_begins_with_them_as_they_are_and_learns(name: str, frame: bool) -> None:
     world = world_for(RECIPES[name])
-    game = find(f"{name}:tiny", change=True).recipe.build(world.spec)
+    game = find(f"{name}:tiny", change=True, frame=frame).recipe.build(world.spec)
     sources = next(world.batches(4))["source"]
     request = Request(4, sources=sources)
     torch.testing.assert_close(game.generate(request)["image"], sources)
     train(game, lambda start: world.batches(16, start=start), budget=Budget(samples=64))
     assert not torch.allclose(game.generate(request)["image"], sources)
+    learned = [p for key, p in game.players["generator"].network.named_parameters() if key.endswith("frame.shift")]
+    assert bool(learned) == frame
+    assert all(bool(shift.any()) for shift in learned)
+
+
+@pytest.mark.parametrize("name", ["cyclegan", "cut"])
+def test_a_frame_moves_sources_there_and_back(name: str) -> None:
+    world = world_for(RECIPES[name])
+    game = find(f"{name}:tiny", change=True, frame=True).recipe.build(world.spec)
+    sources = next(world.batches(4))["source"]
+    frame = Frame(*sources.shape[2:])
+    for network in (game.players["generator"].averaged, frame):
+        shift = next(p for key, p in network.named_parameters() if key.endswith("shift"))
+        shift.data = torch.tensor([0.3, -0.2])
+    there = game.generate(Request(4, sources=sources))["image"]
+    torch.testing.assert_close(there, frame(sources))
+    if name == "cyclegan":
+        back = game.generate(Request(4, sources=there, reverse=True))["image"]
+        torch.testing.assert_close(back, frame.undone(there))

@@ -90,6 +90,7 @@ MOMENTS: dict[str, dict[str, Any]] = {
     "between path lengths": {"path_every": 4},
     "in a changing augmentation": {"augment": ("flip", "cutout")},
     "in an adapting augmentation": {"augment": ("flip", "cutout"), "augment_target": 0.01, "generator_lr": 1e-4},
+    "in a moving frame": {"frame": True},
 }
 """Where a run is interrupted: fields that put something on the way at that moment, of families that have them all."""
 

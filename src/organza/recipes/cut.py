@@ -21,6 +21,7 @@ from organza.game import Batch, Clock, Game, Loss, Shared, Turn
 from organza.inference import at_once, from_sources
 from organza.losses import OBJECTIVES
 from organza.nets.contrast import PatchSampler, patch_nce
+from organza.nets.frame import Frame
 from organza.nets.layers import Init, initialise
 from organza.nets.patch_critic import PatchCritic
 from organza.nets.residual import MapNorm
@@ -32,14 +33,20 @@ from organza.translation import COLUMNS, Translation
 class Contrasted(nn.Module):
     """A translator, and heads that describe places of what its encoder sees."""
 
-    def __init__(self, translator: ResidualTranslator, stages: tuple[int, ...], *, width: int) -> None:
+    def __init__(
+        self, translator: ResidualTranslator, frame: Frame | None, stages: tuple[int, ...], *, width: int
+    ) -> None:
         super().__init__()
-        self.translator, self.stages = translator, stages
+        self.translator, self.frame, self.stages = translator, frame, stages
         self.heads = PatchSampler([translator.channels[stage] for stage in stages], width=width)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Images from images."""
-        return self.translator(image)
+    def forward(self, image: Tensor, in_place: bool = False) -> Tensor:
+        """Images from images; `in_place` without the frame."""
+        return self.translator(image if in_place else self.framed(image))
+
+    def framed(self, image: Tensor) -> Tensor:
+        """Sources as the target's kind stands in its frame."""
+        return self.frame(image) if self.frame else image
 
     def described(self, image: Tensor, places: Tensor) -> list[Tensor]:
         """Vectors of length 1 at the places (N, P) of each stage."""
@@ -84,6 +91,9 @@ class CUT(Translation):
     change: bool = False
     """Whether the generator changes the image that it is given, at first by nothing, and does not draw it anew: for
     kinds that differ in colors and texture, not in shapes."""
+    frame: bool = False
+    """Whether sources are first zoomed and shifted, all alike, until the means and deviations of both kinds agree best:
+    for kinds that fill their frames differently."""
     init: Init = "he"
     """How weights are drawn at the start."""
 
@@ -113,6 +123,8 @@ class CUT(Translation):
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             batch = self.moved(batch)
+            if g.frame:
+                g.frame.observe(batch["source"], batch["image"])
             fake = there(batch["source"], key=batch["jitter"]).detach()
             real_score, fake_score = c(batch["image"])[0], c(fake)[0]
             watch = objective.watch(real_score.flatten(1).mean(1), fake_score.flatten(1).mean(1))
@@ -125,9 +137,12 @@ class CUT(Translation):
             terms = {self.loss: objective.generator(score, score)}
             if self.nce:
                 share = self.nce / 2 if self.identity else self.nce
-                terms["nce"] = share * contrast(fake, batch["source"], batch["places"])
+                terms["nce"] = share * contrast(fake, g.framed(batch["source"]), batch["places"])
                 if self.identity:
-                    terms["nce_identity"] = share * contrast(g(batch["image"]), batch["image"], batch["places"])
+                    same = g(batch["image"], in_place=True)
+                    terms["nce_identity"] = share * contrast(same, batch["image"], batch["places"])
+            if g.frame:
+                terms["frame"] = g.frame.unlikeness()
             return Loss(terms)
 
         generator, critic = self.player(g, self.generator_lr, self.halflife), self.player(c, self.critic_lr, 0.0)
@@ -153,7 +168,7 @@ class CUT(Translation):
         )
         last = len(translator.channels) - 1
         stages = tuple(sorted({0, *range(2, self.downs + 2), self.downs + 1 + self.blocks // 2, last}))
-        g = Contrasted(translator, stages, width=self.head)
+        g = Contrasted(translator, Frame(data.height, data.width) if self.frame else None, stages, width=self.head)
         c = PatchCritic(data, layers=self.critic_layers, width=self.critic_width, norm=self.norm)
         for network in (g, c):
             initialise(network, self.init).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -22,6 +22,7 @@ from organza.data.spec import ImageSpec, Spec
 from organza.game import Batch, Clock, Game, Generate, Loss, Player, Shared, Turn
 from organza.inference import at_once, from_sources
 from organza.losses import OBJECTIVES
+from organza.nets.frame import Frame
 from organza.nets.history import History
 from organza.nets.layers import Init, initialise
 from organza.nets.patch_critic import PatchCritic
@@ -32,15 +33,28 @@ from organza.translation import COLUMNS, Translation
 
 @final
 class BothWays(nn.Module):
-    """Two networks as one player: what goes to the target, and what comes back to the source."""
+    """Two networks as one player: what goes to the target, and what comes back to the source.
 
-    def __init__(self, there: nn.Module, back: nn.Module) -> None:
+    With a frame sources are moved first, and what comes back is moved back last.
+    """
+
+    def __init__(self, there: nn.Module, back: nn.Module, frame: Frame | None) -> None:
         super().__init__()
-        self.there, self.back = there, back
+        self.there, self.back, self.frame = there, back, frame
 
-    def forward(self, image: Tensor, reverse: bool = False) -> Tensor:
-        """Images (N, C, H, W) one way or the other."""
-        return self.back(image) if reverse else self.there(image)
+    def forward(self, image: Tensor, reverse: bool = False, in_place: bool = False) -> Tensor:
+        """Images (N, C, H, W) one way or the other; `in_place` without the frame."""
+        if reverse:
+            return self.back(image) if in_place else self.unframed(self.back(image))
+        return self.there(image if in_place else self.framed(image))
+
+    def framed(self, source: Tensor) -> Tensor:
+        """Sources as the target's kind stands in its frame."""
+        return self.frame(source) if self.frame else source
+
+    def unframed(self, source: Tensor) -> Tensor:
+        """The other way round."""
+        return self.frame.undone(source) if self.frame else source
 
 
 @final
@@ -77,6 +91,9 @@ class CycleGAN(Translation):
     change: bool = False
     """Whether the generator changes the image that it is given, at first by nothing, and does not draw it anew: for
     kinds that differ in colors and texture, not in shapes."""
+    frame: bool = False
+    """Whether images are zoomed and shifted on the way, all alike, and back on the way back, until the means and
+    deviations of both kinds agree best: for kinds that fill their frames differently."""
     init: Init = "he"
     """How weights are drawn at the start."""
 
@@ -97,9 +114,11 @@ class CycleGAN(Translation):
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             batch = self.moved(batch)
+            if g.frame:
+                g.frame.observe(batch["source"], batch["image"])
             fakes = {
                 "image": there(batch["source"], key=batch["jitter"]),
-                "source": back(batch["image"], True, key=batch["jitter"]),
+                "source": g.unframed(back(batch["image"], True, True, key=batch["jitter"])),
             }
             terms, watch = {}, {}
             for side, fake in fakes.items():
@@ -113,19 +132,22 @@ class CycleGAN(Translation):
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
             batch = self.moved(batch)
             fake = there(batch["source"], key=batch["jitter"])
-            fake_source = back(batch["image"], True, key=batch["jitter"])
+            framed = back(batch["image"], True, True, key=batch["jitter"])
             terms = {
                 f"{self.loss}_{side}": objective.generator(score, score)
-                for side, score in (("image", c["image"](fake)[0]), ("source", c["source"](fake_source)[0]))
+                for side, score in (("image", c["image"](fake)[0]), ("source", c["source"](g.unframed(framed))[0]))
             }
-            home, home_image = g(fake, True), g(fake_source)
+            source = g.framed(batch["source"])
+            home, home_image = g(fake, True, True), g(framed, in_place=True)
             if self.cycle:
-                terms["cycle_source"] = self.cycle * l1_loss(home.float(), batch["source"])
+                terms["cycle_source"] = self.cycle * l1_loss(home.float(), source)
                 terms["cycle_image"] = self.cycle * l1_loss(home_image.float(), batch["image"])
             if identity:
-                terms["identity_image"] = identity * l1_loss(g(batch["image"]).float(), batch["image"])
-                terms["identity_source"] = identity * l1_loss(g(batch["source"], True).float(), batch["source"])
-            apart = (home.detach().float() - batch["source"]).abs().flatten(1).mean(1)
+                terms["identity_image"] = identity * l1_loss(g(batch["image"], in_place=True).float(), batch["image"])
+                terms["identity_source"] = identity * l1_loss(g(source, True, True).float(), source)
+            if g.frame:
+                terms["frame"] = g.frame.unlikeness()
+            apart = (home.detach().float() - source).abs().flatten(1).mean(1)
             return Loss(terms, watch={"cycle_error": apart})
 
         def draw(n: int) -> Batch:
@@ -149,7 +171,7 @@ class CycleGAN(Translation):
             translator(before.channels, after.channels, is_antialiased=self.antialiased, is_change=self.change)
             for before, after in ((source, data), (data, source))
         )
-        g = BothWays(there, back)
+        g = BothWays(there, back, Frame(data.height, data.width) if self.frame else None)
         judge = partial(PatchCritic, layers=self.critic_layers, width=self.critic_width, norm=self.norm)
         c = nn.ModuleDict({side: judge(spec) for side, spec in sides(data).items()})
         for network in (g, c):
