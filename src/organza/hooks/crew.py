@@ -10,7 +10,8 @@ from organza import distributed
 from organza.data.source import Source
 from organza.game import Clock, Game, Hook, Report, Stop, every, spaced
 from organza.hooks.checkpoints import Checkpoints
-from organza.hooks.console import Console
+from organza.hooks.console import Console, say
+from organza.hooks.crowd import Crowd
 from organza.hooks.doctor import Doctor, examiner
 from organza.hooks.evaluation import Evaluation, show_scores
 from organza.hooks.record import Recorder
@@ -108,6 +109,8 @@ class Crew:
             self.evaluation.listeners += [recorder.note, lambda row: recorder.finish(), show_scores]
         stack.callback(recorder.finish)
         hooks: list[Hook] = [recorder, console.pulse]
+        if self.device == "cpu" and distributed.world() == 1:
+            hooks.append(Crowd(say, command=f"organza resume {run.quoted}"))
         if settings.doctor != "off":
             hooks.append(self.doctor(recorder, trackers))
         if self.clock.samples == 0:
