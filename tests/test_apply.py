@@ -13,12 +13,15 @@ import torch
 from PIL import Image
 
 import organza
-from organza.apply import Applier, faded, spans
+from organza.apply import Applier, applier, faded, spans
 from organza.cli.__main__ import main
+from organza.data import DataOptions
 from organza.data.degrade import downsampled
 from organza.data.spec import ImageSpec
+from organza.errors import UsageError
 from organza.game import Game, Request
 from organza.latent.film import ffmpeg
+from organza.recipe import find
 
 GRAY = ImageSpec(channels=1, height=28, width=28)
 
@@ -162,6 +165,14 @@ def test_a_run_that_makes_images_of_noise_has_nothing_to_apply(
     made = organza.train("dcgan:tiny", samples=64, run=tmp_path / "run")
     assert main(["apply", str(made.folder), "in.png", "out.png"]) == 2
     assert "organza generate" in capsys.readouterr().err
+
+
+def test_what_moves_images_as_a_whole_makes_no_tiles(tmp_path: Path) -> None:
+    recipe, rgb = find("cut:tiny", frame=True).recipe, DataOptions(channels="rgb")
+    made = organza.train(recipe, data="gray-to-colour-digits", options=rgb, samples=16, run=tmp_path / "run")
+    with pytest.raises(UsageError, match="leave out --tile"):
+        applier(made, checkpoint="newest", device="cpu", tile=16, overlap=4)
+    assert applier(made, checkpoint="newest", device="cpu")(np.zeros((20, 31, 3), np.uint8)).shape == (20, 31, 3)
 
 
 def test_cyclegan_goes_back_too(tmp_path: Path) -> None:

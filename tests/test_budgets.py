@@ -99,6 +99,14 @@ def test_a_run_that_ended_early_has_its_patience_anew(tmp_path: Path) -> None:
     assert organza.resume(run, samples=12800).rows()[-1]["samples"] >= first + 2 * 64
 
 
+def test_patience_waits_for_turns_that_come_later(tmp_path: Path) -> None:
+    settings = RunSettings(device="cpu", doctor="off", samples=640, evaluate_every=64, patience=2)
+    stuck = replace(find("pix2pix:tiny").recipe, generator_lr=1e-12, pretrain=0.5)
+    run = organza.train(stuck, data="edges-to-digits", run=tmp_path / "run", settings=settings)
+    assert any("stopped" in row for row in run.rows())
+    assert 320 + 2 * 64 <= run.rows()[-1]["samples"] < 640
+
+
 @pytest.mark.parametrize(
     ("had", "now", "message"),
     [

@@ -98,10 +98,10 @@ def test_a_frame_moves_sources_there_and_back(name: str) -> None:
     world = world_for(RECIPES[name])
     game = find(f"{name}:tiny", change=True, frame=True).recipe.build(world.spec)
     sources = next(world.batches(4))["source"]
-    frame = Frame(*sources.shape[2:])
+    frame = Frame()
     for network in (game.players["generator"].averaged, frame):
-        shift = next(p for key, p in network.named_parameters() if key.endswith("shift"))
-        shift.data = torch.tensor([0.3, -0.2])
+        numbers = {key.rpartition(".")[2]: number for key, number in network.named_parameters()}
+        numbers["zoom"].data, numbers["shift"].data = torch.tensor([-0.1, 0.2]), torch.tensor([0.3, -0.2])
     there = game.generate(Request(4, sources=sources))["image"]
     torch.testing.assert_close(there, frame(sources))
     if name == "cyclegan":

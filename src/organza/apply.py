@@ -147,8 +147,8 @@ def applier(
     """What applies a run; see `Applier`.
 
     Raises:
-        UsageError: The run makes images from nothing, goes one way only, knows one strength only, or the tiles or the
-            strength make no sense.
+        UsageError: The run makes images from nothing, goes one way only, knows one strength only, moves images
+            as a whole and not in tiles, or the tiles or the strength make no sense.
     """
     spec = run.spec
     if not isinstance(spec, ImageSpec) or spec.source is None:
@@ -159,6 +159,8 @@ def applier(
     if tile and not 0 <= overlap < tile:
         raise UsageError(f"--overlap must be at least 0 and below --tile; got {overlap} and {tile}")
     game = run.game(path=run.checkpoint(checkpoint), device=device)
+    if tile and game.frames:
+        raise UsageError(f"{run.folder} zooms and shifts images as a whole, so it makes no tiles: leave out --tile")
     if reverse and not game.reverses:
         raise UsageError(f"{run.folder} goes one way only: leave out --reverse, or train with: organza train cyclegan")
     if not 0 <= strength <= 1 or (strength != 1 and not game.weakens):

@@ -253,6 +253,8 @@ class Game:
     """Whether it goes both ways, see `Request.reverse`."""
     fills: bool = False
     """Whether it fills the transparent holes of its sources, and leaves the rest of them as it is."""
+    frames: bool = False
+    """Whether it moves images as a whole, so that tiles of them cannot be made one by one."""
     weakens: bool = False
     """Whether it heeds `Request.strength`."""
     tour: Callable[[], Batch] | None = None

@@ -10,12 +10,12 @@ from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, grid_sample
 from torch.optim import Adam
 
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import DataError, UsageError
 from organza.game import Batch, Player, Schedule
+from organza.nets.frame import sampled
 from organza.perceptual import PerceptualNetwork, choose_network, load_network
 from organza.recipe import Recipe, Sources
 from organza.schedules import linear
@@ -165,8 +165,4 @@ def jittered(batch: Batch, keys: tuple[str, ...], *, enlarge: float, flip: bool)
     down, across = ((2 * noise[:, axis] - 1) * (1 - scale) for axis in (0, 1))
     zero, kept = torch.zeros_like(mirror), torch.full_like(mirror, scale)
     rows = torch.stack([scale * mirror, zero, across, zero, kept, down], dim=1).view(-1, 2, 3)
-    moved: Batch = {}
-    for key in keys:
-        places = affine_grid(rows, list(batch[key].shape), align_corners=False)
-        moved[key] = grid_sample(batch[key], places, padding_mode="reflection", align_corners=False)
-    return batch | moved
+    return batch | {key: sampled(batch[key], rows, is_mirrored=True) for key in keys}

@@ -1,7 +1,8 @@
-"""Says once if other programs keep the cores busy: threads that wait for each other then cost more than they give."""
+"""Says once if other programs take the cores that threads wait for: fewer threads are faster then."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 from collections.abc import Callable
@@ -14,11 +15,9 @@ import torch
 from organza.game import Report
 
 AFTER_S = 10.0
-"""Seconds over which it looks, from the first step on."""
-OTHERS = 0.5
-"""Cores that others must keep busy, at least, for it to say so."""
-IDLE = 0.25
-"""Cores that may be idle then, at most."""
+"""Seconds over which it looks."""
+SPARE = 0.5
+"""Cores by which the threads must exceed what others leave, at least."""
 
 
 @final
@@ -27,33 +26,43 @@ class Look:
     """Seconds since some beginning, of the clock and of processors."""
 
     clock: float
-    idle: float
-    """Of all cores together, with those that wait for a disk."""
+    busy: float
+    """Of all cores together, whoever kept them busy."""
     own: float
-    """That this process has been computing, on any core."""
+    """Of this process and its workers."""
 
 
 def look() -> Look | None:
-    """How it stands now; None where the system does not say."""
+    """How it stands now; None where the system does not say, or where not all of its cores are ours."""
     try:
-        words = Path("/proc/stat").read_text().split(maxsplit=6)
-        idle = (int(words[4]) + int(words[5])) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
+        ours, tick = len(os.sched_getaffinity(0)), os.sysconf("SC_CLK_TCK")
+        lines = [line.split() for line in Path("/proc/stat").read_text().splitlines() if line.startswith("cpu")]
+        if ours != len(lines) - 1:  # the first is the sum
+            return None
+        user, nice, system, _, _, *interrupts = map(int, lines[0][1:8])
+        own = time.process_time() + sum(worker(child.pid) for child in multiprocessing.active_children()) / tick
+    except (AttributeError, OSError, ValueError, IndexError):
         return None
-    return Look(clock=time.monotonic(), idle=idle, own=time.process_time())
+    return Look(clock=time.monotonic(), busy=(user + nice + system + sum(interrupts)) / tick, own=own)
 
 
-def taken(before: Look, after: Look, *, cores: int) -> float:
-    """Cores that others have kept busy in between, on average; 0 if cores were left idle."""
-    seconds = max(after.clock - before.clock, 1e-9)
-    idle = (after.idle - before.idle) / seconds
-    others = cores - idle - (after.own - before.own) / seconds
-    return others if others >= OTHERS and idle <= IDLE else 0.0
+def worker(pid: int | None) -> int:
+    """Ticks that a process of ours has been computing."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(words[11]) + int(words[12])
+
+
+def advice(before: Look, after: Look, *, cores: int, threads: int) -> tuple[float, int] | None:
+    """Cores that others kept busy in between, on average, and how many threads have room; None: all of them have."""
+    others = (after.busy - before.busy - after.own + before.own) / max(after.clock - before.clock, 1e-9)
+    if threads <= max(1, cores - others + SPARE):
+        return None
+    return others, max(1, min(threads - 1, round(cores - others)))
 
 
 @final
 class Crowd:
-    """A hook for a run on the CPU of a machine whose cores are all its own.
+    """A hook for a run on the CPU.
 
     Args:
         say: Is told.
@@ -70,11 +79,8 @@ class Crowd:
             return
         before, after, self.before = self.before, look(), None
         cores, threads = os.cpu_count() or 1, torch.get_num_threads()
-        if after is None or threads == 1:
-            return
-        if others := taken(before, after, cores=cores):
-            fewer = max(1, min(threads - 1, int(cores - others)))
+        if after and (found := advice(before, after, cores=cores, threads=threads)):
             self.say(
-                f"other programs keep {others:.1f} of {cores} cores busy, and {threads} threads wait for each other; "
-                f"faster: Ctrl-C, then OMP_NUM_THREADS={fewer} {self.command}"
+                f"other programs keep {found[0]:.1f} of {cores} cores busy, and {threads} threads wait for each other; "
+                f"faster: Ctrl-C, then OMP_NUM_THREADS={found[1]} {self.command}"
             )

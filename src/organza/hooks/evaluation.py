@@ -42,7 +42,7 @@ class Evaluation:
         device: Where the extractor computes.
         game: What it does to images decides on measures.
         best_by: The measure that decides; `distance` is that of the checkpoints.
-        patience: Evaluations without improvement before the run ends; None: never.
+        patience: Evaluations without improvement before the run ends, of those since every turn is taken; None: never.
         distance: The distance of the checkpoints.
     """
 
@@ -75,7 +75,9 @@ class Evaluation:
         known = ["distance", *self.keys, *(self.truth.table if self.truth else ())]
         if best_by not in known:
             raise UsageError(f"--best-by {best_by} cannot be measured here; possible: {', '.join(known)}")
-        self.history = course(since_extended(run.rows()), self.column(best_by))
+        self.complete = max((turn.begin for turn in game.turns), default=0.0)
+        rows = [row for row in since_extended(run.rows()) if row.get("progress", 1.0) >= self.complete]
+        self.history = course(rows, self.column(best_by))
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
         self.newest: tuple[int, dict[str, float]] | None = None
         self.baselines: dict[str, float] = {}
@@ -88,7 +90,8 @@ class Evaluation:
         if not values:
             return None
         row: dict[str, Any] = {self.column(key): value for key, value in values.items()} | self.baselines
-        self.history.append(values[self.best_by])
+        if report.clock.progress >= self.complete:
+            self.history.append(values[self.best_by])
         stop = None
         if self.patience is not None and is_stale(self.history, self.patience, higher_is_better=self.higher_is_better):
             stop = Stop(verdict(self.best_by, self.patience), is_final=True)

@@ -15,16 +15,40 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 
+STILL = 0.05
+"""Weight of the squared zoom and shift: kinds that have no frame in common stay where they are."""
+
 
 @final
 class Frame(nn.Module):
-    """Zooms and shifts images (N, C, H, W), all alike, at first not at all.
+    """Zooms and shifts images (N, C, H, W) of any size, all alike, at first not at all; learned by `Means`.
 
-    At x in [-1, 1] across is what was at (1 + zoom) x + shift, and so down. On several ranks each learns from the
-    images that it has seen itself, until they are merged for a checkpoint.
+    At x in [-1, 1] across is what was at (1 + zoom) x + shift, and so down.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.zoom = nn.Parameter(torch.zeros(2))
+        self.shift = nn.Parameter(torch.zeros(2))
+
+    def forward(self, source: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape, without gradients for zoom and shift."""
+        return sampled(source, rows(1 + self.zoom.detach(), self.shift.detach()))
+
+    def undone(self, image: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape, moved back: the inverse, but for what has left the frame."""
+        zoom, shift = 1 + self.zoom.detach(), self.shift.detach()
+        return sampled(image, rows(1 / zoom, -shift / zoom))
+
+
+@final
+class Means(nn.Module):
+    """Running means of two kinds of images, and of their squares. Belongs into `Game.extras`.
+
+    On several ranks each has those of the images that it has seen itself, until they are merged for a checkpoint.
 
     Args:
-        height: Of the images that it learns from; it moves images of any size.
+        height: Of the images.
         width: Likewise.
     """
 
@@ -33,23 +57,12 @@ class Frame(nn.Module):
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
-        self.zoom = nn.Parameter(torch.zeros(2))
-        self.shift = nn.Parameter(torch.zeros(2))
         self.register_buffer("means", torch.zeros(2, 2, height, width))
         self.register_buffer("count", torch.zeros(()))
 
-    def forward(self, source: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape; not what it learns by."""
-        return sampled(source, 1 + self.zoom.detach(), self.shift.detach())
-
-    def undone(self, image: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape, moved back: the inverse, but for what has left the frame."""
-        zoom, shift = 1 + self.zoom.detach(), self.shift.detach()
-        return sampled(image, 1 / zoom, -shift / zoom)
-
     @torch.no_grad()
     def observe(self, source: Tensor, image: Tensor) -> None:
-        """Add batches of both kinds, (N, C, H, W) each, to what it has seen."""
+        """Add batches of both kinds, (N, C, H, W) each."""
         self.count += len(image)
         share = len(image) / self.count
         for kind, batch in enumerate((source, image)):
@@ -64,24 +77,34 @@ class Frame(nn.Module):
         add_up(self.means)
         self.means /= ranks
 
-    def unlikeness(self) -> Tensor:
-        """How unlike the means and deviations of moved sources are to those of the images, from 0 to 1: a scalar.
+    def unlikeness(self, frame: Frame) -> Tensor:
+        """How unlike means and deviations of framed sources are to those of the images, from 0 to 1: a scalar.
 
         One less the squared correlation over pixels, so that kinds of opposite or other brightness stand alike, too.
+        Large zooms and shifts cost besides.
         """
         mean, square = self.means.unbind(1)
         maps = torch.stack([mean, (square - mean.square()).clamp(min=0).add(1e-6).sqrt()], dim=1)
-        moved, wanted = sampled(maps[:1], 1 + self.zoom, self.shift), maps[1:]
+        moved, wanted = sampled(maps[:1], rows(1 + frame.zoom, frame.shift)), maps[1:]
         a, b = (x - x.mean((2, 3), keepdim=True) for x in (moved, wanted))
         powers = a.square().sum((2, 3)) * b.square().sum((2, 3))
-        return (1 - (a * b).sum((2, 3)).square() / powers.clamp(min=1e-12)).mean()
+        apart = 1 - (a * b).sum((2, 3)).square() / powers.clamp(min=1e-12)
+        return apart.mean() + STILL * (frame.zoom.square().sum() + frame.shift.square().sum())
 
 
-def sampled(image: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Images (N, C, H, W): at x in [-1, 1] what was at scale x + shift, (2,) each: across and down.
+def rows(scale: Tensor, shift: Tensor) -> Tensor:
+    """The affine map x to scale x + shift, (2,) each: across and down, as (1, 2, 3)."""
+    return torch.cat([torch.diag(scale), shift[:, None]], dim=1)[None]
 
-    Interpolated; what lies beyond the edge is the edge's pixels.
+
+def sampled(images: Tensor, rows: Tensor, *, is_mirrored: bool = False) -> Tensor:
+    """Images (N, C, H, W): at x in [-1, 1] what was where rows, (1, 2, 3) or (N, 2, 3), send it; in float32.
+
+    Interpolated. Beyond the edge are the edge's pixels, or the image mirrored.
     """
-    rows = torch.cat([torch.diag(scale.float()), shift.float()[:, None]], dim=1)
-    places = affine_grid(rows.expand(len(image), 2, 3), list(image.shape), align_corners=False)
-    return grid_sample(image.float(), places, padding_mode="border", align_corners=False)
+    with torch.autocast(images.device.type, enabled=False):  # bfloat16 knows no pixels beyond the 256th
+        places = affine_grid(rows.float().expand(len(images), 2, 3), list(images.shape), align_corners=False)
+        if is_mirrored:
+            return grid_sample(images.float(), places, padding_mode="reflection", align_corners=False)
+        last = 1 - 1 / torch.tensor(images.shape[:1:-1], device=images.device)  # padding "border", on every device
+        return grid_sample(images.float(), places.clamp(-last, last), align_corners=False)

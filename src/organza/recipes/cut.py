@@ -21,7 +21,7 @@ from organza.game import Batch, Clock, Game, Loss, Shared, Turn
 from organza.inference import at_once, from_sources
 from organza.losses import OBJECTIVES
 from organza.nets.contrast import PatchSampler, patch_nce
-from organza.nets.frame import Frame
+from organza.nets.frame import Frame, Means
 from organza.nets.layers import Init, initialise
 from organza.nets.patch_critic import PatchCritic
 from organza.nets.residual import MapNorm
@@ -123,8 +123,8 @@ class CUT(Translation):
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             batch = self.moved(batch)
-            if g.frame:
-                g.frame.observe(batch["source"], batch["image"])
+            if self.frame:
+                means.observe(batch["source"], batch["image"])
             fake = there(batch["source"], key=batch["jitter"]).detach()
             real_score, fake_score = c(batch["image"])[0], c(fake)[0]
             watch = objective.watch(real_score.flatten(1).mean(1), fake_score.flatten(1).mean(1))
@@ -142,16 +142,18 @@ class CUT(Translation):
                     same = g(batch["image"], in_place=True)
                     terms["nce_identity"] = share * contrast(same, batch["image"], batch["places"])
             if g.frame:
-                terms["frame"] = g.frame.unlikeness()
+                terms["frame"] = means.unlikeness(g.frame)
             return Loss(terms)
 
         generator, critic = self.player(g, self.generator_lr, self.halflife), self.player(c, self.critic_lr, 0.0)
-        there = Shared(generator)
+        there, means = Shared(generator), Means(data.height, data.width)
         return Game(
             players={"generator": generator, "critic": critic},
             turns=[Turn("critic", critic, critic_loss), Turn("generator", generator, generator_loss, same_noise=True)],
             generate=from_sources(generator, make=lambda network, x, seeds: network(x), chunk=at_once(data.shape)),
             draw=lambda n: {"places": torch.rand(n, self.patches), "jitter": torch.rand(n, COLUMNS)},
+            extras={"means": means} if self.frame else {},
+            frames=self.frame,
         )
 
     def networks(self, data: ImageSpec, source: ImageSpec) -> tuple[Contrasted, PatchCritic]:
@@ -168,7 +170,7 @@ class CUT(Translation):
         )
         last = len(translator.channels) - 1
         stages = tuple(sorted({0, *range(2, self.downs + 2), self.downs + 1 + self.blocks // 2, last}))
-        g = Contrasted(translator, Frame(data.height, data.width) if self.frame else None, stages, width=self.head)
+        g = Contrasted(translator, Frame() if self.frame else None, stages, width=self.head)
         c = PatchCritic(data, layers=self.critic_layers, width=self.critic_width, norm=self.norm)
         for network in (g, c):
             initialise(network, self.init).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -22,7 +22,7 @@ from organza.data.spec import ImageSpec, Spec
 from organza.game import Batch, Clock, Game, Generate, Loss, Player, Shared, Turn
 from organza.inference import at_once, from_sources
 from organza.losses import OBJECTIVES
-from organza.nets.frame import Frame
+from organza.nets.frame import Frame, Means
 from organza.nets.history import History
 from organza.nets.layers import Init, initialise
 from organza.nets.patch_critic import PatchCritic
@@ -109,21 +109,23 @@ class CycleGAN(Translation):
         older = nn.ModuleDict(
             {side: History(spec.shape, rows=self.batch, depth=depth) for side, spec in sides(data).items()}
         )
+        means = Means(data.height, data.width)
         generator, critic = self.player(g, self.generator_lr, self.halflife), self.player(c, self.critic_lr, 0.0)
         there, back = Shared(generator), Shared(generator)
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             batch = self.moved(batch)
-            if g.frame:
-                g.frame.observe(batch["source"], batch["image"])
+            if self.frame:
+                means.observe(batch["source"], batch["image"])
             fakes = {
                 "image": there(batch["source"], key=batch["jitter"]),
-                "source": g.unframed(back(batch["image"], True, True, key=batch["jitter"])),
+                "source": back(batch["image"], True, True, key=batch["jitter"]),
             }
+            reals = {"image": batch["image"], "source": g.framed(batch["source"])}
             terms, watch = {}, {}
             for side, fake in fakes.items():
                 shown = older[side](fake, batch["position"], batch[f"replay_{side}"])
-                real_score, fake_score = c[side](batch[side])[0], c[side](shown)[0]
+                real_score, fake_score = c[side](reals[side])[0], c[side](shown)[0]
                 terms[f"{self.loss}_{side}"] = objective.critic(real_score, fake_score)
                 if side == "image":
                     watch = objective.watch(real_score.flatten(1).mean(1), fake_score.flatten(1).mean(1))
@@ -132,13 +134,13 @@ class CycleGAN(Translation):
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
             batch = self.moved(batch)
             fake = there(batch["source"], key=batch["jitter"])
-            framed = back(batch["image"], True, True, key=batch["jitter"])
+            fake_source = back(batch["image"], True, True, key=batch["jitter"])
             terms = {
                 f"{self.loss}_{side}": objective.generator(score, score)
-                for side, score in (("image", c["image"](fake)[0]), ("source", c["source"](g.unframed(framed))[0]))
+                for side, score in (("image", c["image"](fake)[0]), ("source", c["source"](fake_source)[0]))
             }
             source = g.framed(batch["source"])
-            home, home_image = g(fake, True, True), g(framed, in_place=True)
+            home, home_image = g(fake, True, True), g(fake_source, in_place=True)
             if self.cycle:
                 terms["cycle_source"] = self.cycle * l1_loss(home.float(), source)
                 terms["cycle_image"] = self.cycle * l1_loss(home_image.float(), batch["image"])
@@ -146,7 +148,7 @@ class CycleGAN(Translation):
                 terms["identity_image"] = identity * l1_loss(g(batch["image"], in_place=True).float(), batch["image"])
                 terms["identity_source"] = identity * l1_loss(g(source, True, True).float(), source)
             if g.frame:
-                terms["frame"] = g.frame.unlikeness()
+                terms["frame"] = means.unlikeness(g.frame)
             apart = (home.detach().float() - source).abs().flatten(1).mean(1)
             return Loss(terms, watch={"cycle_error": apart})
 
@@ -160,7 +162,8 @@ class CycleGAN(Translation):
             generate=both_ways(generator, chunk=at_once(data.shape)),
             draw=draw,
             reverses=True,
-            extras={"history": older},
+            extras={"history": older, **({"means": means} if self.frame else {})},
+            frames=self.frame,
         )
 
     def networks(self, data: ImageSpec, source: ImageSpec) -> tuple[BothWays, nn.ModuleDict]:
@@ -171,7 +174,7 @@ class CycleGAN(Translation):
             translator(before.channels, after.channels, is_antialiased=self.antialiased, is_change=self.change)
             for before, after in ((source, data), (data, source))
         )
-        g = BothWays(there, back, Frame(data.height, data.width) if self.frame else None)
+        g = BothWays(there, back, Frame() if self.frame else None)
         judge = partial(PatchCritic, layers=self.critic_layers, width=self.critic_width, norm=self.norm)
         c = nn.ModuleDict({side: judge(spec) for side, spec in sides(data).items()})
         for network in (g, c):

@@ -5,9 +5,9 @@ Isola, Zhu, Zhou, Efros. "Image-to-Image Translation with Conditional Adversaria
 with Conditional GANs", CVPR 2018 (arXiv:1711.11585): several critics, feature matching, maps of indices.
 
 Differs from the papers: any size, also one that does not divide; dropout follows from a number per sample, so that
-noise is the same on any number of ranks; averaged weights; no local enhancer, no instance maps, a perceptual loss only
-where it is asked for. The class's defaults are for small images and a few minutes: the L1 distance alone at first,
-instance norm, doubling without a grid, larger steps.
+noise is the same on any number of ranks; averaged weights; no local enhancer, no instance maps. The class's defaults
+are for small images and a few minutes: the L1 distance alone at first, then a perceptual loss (pix2pixHD's) and a small
+critic without norms; instance norm in the generator, doubling without a grid, larger steps.
 """
 
 from __future__ import annotations
@@ -59,27 +59,26 @@ class Pix2Pix(Translation, Compared):
     """How the U-Net doubles its maps: transposed convolutions (as in the paper) can leave a grid."""
     generator_norm: MapNorm = "instance"
     """Norm of the generator's layers."""
-    critic_norm: MapNorm = "instance"
+    critic_norm: MapNorm = "none"
     """Norm of the critic's layers."""
     critic_layers: int = 2
     """Halvings of the critic: 0, 1, 2, 3 judge patches of 1, 16, 34, 70 pixels."""
-    critic_width: int = 16
+    critic_width: int = 8
     """Channels of the critic's first layer, doubled at each further one."""
     scales: int = 1
     """Critics, each for half the size of the one before."""
     loss: Literal["nonsaturating", "minimax", "least_squares", "hinge"] = "nonsaturating"
     """The game that is played with the scores."""
     adversarial: float = 1.0
-    """Weight of the game in the generator's loss; 0: no critic, the distance alone."""
+    """Weight of the game in the generator's loss; 0: no critic."""
     l1: float = 100.0
     """Weight of the mean absolute difference of pixels."""
-    pretrain: float = 0.5
+    pretrain: float = 0.8
     """Share of the budget that is spent on the L1 distance alone, which is faster; 0 in the papers."""
-    feature_matching: float = 10.0
-    """Weight of the same distance of the critic's features, as in pix2pixHD; 0 in pix2pix."""
-    perceptual: str = "none"
-    """Network that compares results with the truth, as VGG19 does in pix2pixHD: auto, digits, fashion,
-    efficientnet-lite0, vgg19, vgg16 or none."""
+    feature_matching: float = 0.0
+    """Weight of the same distance of the critic's features; 10 in pix2pixHD."""
+    perceptual_weight: float = 150.0
+    """Weight of what the network finds that compares results with the truth; with VGG19's layers 10 in pix2pixHD."""
     init: Init = "he"
     """How weights are drawn at the start."""
     generator_lr: float = 2e-3
@@ -184,14 +183,18 @@ def indices_to_maps(source: Tensor, kinds: int) -> Tensor:
 
 PRESETS = {
     "paper": Pix2Pix(
-        batch=1, pretrain=0.0, feature_matching=0.0, width=64, dropout_blocks=3, up="transposed",
+        batch=1, pretrain=0.0, perceptual="none", width=64, dropout_blocks=3, up="transposed",
         generator_norm="batch", critic_norm="batch", critic_layers=3, critic_width=64, jitter=30 / 256, flip=True,
         init="normal", generator_lr=2e-4, critic_lr=2e-4, final_rate=0.0, halflife=0.0, length=200,
     ),
     "hd": Pix2Pix(
-        batch=1, pretrain=0.0, generator="resnet", width=64, depth=4, blocks=9, critic_layers=3, critic_width=64,
-        scales=2, loss="least_squares", l1=0.0, feature_matching=10.0, jitter=30 / 256, flip=True, init="normal",
-        generator_lr=2e-4, critic_lr=2e-4, final_rate=0.0, halflife=0.0, length=200,
+        batch=1, pretrain=0.0, perceptual="none", generator="resnet", width=64, depth=4, blocks=9, critic_layers=3,
+        critic_norm="instance", critic_width=64, scales=2, loss="least_squares", l1=0.0, feature_matching=10.0,
+        perceptual_weight=10.0, jitter=30 / 256, flip=True, init="normal", generator_lr=2e-4, critic_lr=2e-4,
+        final_rate=0.0, halflife=0.0, length=200,
     ),
-    "tiny": Pix2Pix(batch=16, width=4, critic_width=4, length=1),
+    "tiny": Pix2Pix(
+        batch=16, width=4, critic_width=4, critic_norm="instance", feature_matching=10.0, pretrain=0.5,
+        perceptual="none", length=1,
+    ),
 }  # fmt: skip
