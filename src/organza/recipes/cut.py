@@ -117,13 +117,14 @@ class CUT(Translation):
 
         def contrast(made: Tensor, given: Tensor, places: Tensor) -> Tensor:
             """How far the places of what was made are from those of what it was made from: a mean over stages."""
-            keys = [key.detach() for key in g.described(given, places)]
+            with torch.no_grad():
+                keys = g.described(given, places)
             pairs = zip(g.described(made, places), keys, strict=True)
             return torch.stack([patch_nce(query, key, temperature=self.temperature) for query, key in pairs]).mean()
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             batch = self.moved(batch)
-            if self.frame:
+            if means:
                 means.observe(batch["source"], batch["image"])
             fake = there(batch["source"], key=batch["jitter"]).detach()
             real_score, fake_score = c(batch["image"])[0], c(fake)[0]
@@ -141,18 +142,18 @@ class CUT(Translation):
                 if self.identity:
                     same = g(batch["image"], in_place=True)
                     terms["nce_identity"] = share * contrast(same, batch["image"], batch["places"])
-            if g.frame:
+            if means and g.frame:
                 terms["frame"] = means.unlikeness(g.frame)
             return Loss(terms)
 
         generator, critic = self.player(g, self.generator_lr, self.halflife), self.player(c, self.critic_lr, 0.0)
-        there, means = Shared(generator), Means(data.height, data.width)
+        there, means = Shared(generator), Means(data.height, data.width) if self.frame else None
         return Game(
             players={"generator": generator, "critic": critic},
             turns=[Turn("critic", critic, critic_loss), Turn("generator", generator, generator_loss, same_noise=True)],
             generate=from_sources(generator, make=lambda network, x, seeds: network(x), chunk=at_once(data.shape)),
             draw=lambda n: {"places": torch.rand(n, self.patches), "jitter": torch.rand(n, COLUMNS)},
-            extras={"means": means} if self.frame else {},
+            extras={"means": means} if means else {},
             frames=self.frame,
         )
 

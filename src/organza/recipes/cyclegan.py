@@ -109,13 +109,13 @@ class CycleGAN(Translation):
         older = nn.ModuleDict(
             {side: History(spec.shape, rows=self.batch, depth=depth) for side, spec in sides(data).items()}
         )
-        means = Means(data.height, data.width)
+        means = Means(data.height, data.width) if self.frame else None
         generator, critic = self.player(g, self.generator_lr, self.halflife), self.player(c, self.critic_lr, 0.0)
         there, back = Shared(generator), Shared(generator)
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             batch = self.moved(batch)
-            if self.frame:
+            if means:
                 means.observe(batch["source"], batch["image"])
             fakes = {
                 "image": there(batch["source"], key=batch["jitter"]),
@@ -147,7 +147,7 @@ class CycleGAN(Translation):
             if identity:
                 terms["identity_image"] = identity * l1_loss(g(batch["image"], in_place=True).float(), batch["image"])
                 terms["identity_source"] = identity * l1_loss(g(source, True, True).float(), source)
-            if g.frame:
+            if means and g.frame:
                 terms["frame"] = means.unlikeness(g.frame)
             apart = (home.detach().float() - source).abs().flatten(1).mean(1)
             return Loss(terms, watch={"cycle_error": apart})
@@ -162,7 +162,7 @@ class CycleGAN(Translation):
             generate=both_ways(generator, chunk=at_once(data.shape)),
             draw=draw,
             reverses=True,
-            extras={"history": older, **({"means": means} if self.frame else {})},
+            extras={"history": older, **({"means": means} if means else {})},
             frames=self.frame,
         )
 
