@@ -266,7 +266,7 @@ def sides(tmp_path: Path) -> list[str]:
 
 
 def test_patience_counts_on_after_a_pause(sides: list[str], tmp_path: Path) -> None:
-    recipe = replace(organza.find("pix2pix:tiny").recipe, generator_lr=0.0)
+    recipe = replace(organza.find("pix2pix:tiny").recipe, generator_lr=0.0, pretrain=0.0)
     options = DataOptions(to=sides[1], paired="yes")
 
     def scored(name: str, *pauses: int | None) -> list[tuple[Any, ...]]:
