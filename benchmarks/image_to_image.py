@@ -57,14 +57,14 @@ class Task:
 EDGES = ["pix2pix", "--data", "edges-to-digits"]
 EMOJI = ["--data", "PICTURES/emoji", *HELD_OUT]
 L1_ALONE = ["--adversarial", "0", "--perceptual", "none"]
-CHANGED = ["--change", "--frame", "--batch", "4"]
+CHANGED = [*EMOJI, "--paired", "no", "--change", "--frame", "--batch", "4"]
 CLASSES = {kind: {"holes": kind} for kind in ("thin", "medium", "thick")}
 TASKS = {
     "edges": Task({"pix2pix": EDGES, "L1 alone": [*EDGES, *L1_ALONE]}),
     "emoji": Task({"pix2pix": ["pix2pix", *EMOJI], "L1 alone": ["pix2pix", *EMOJI, *L1_ALONE]}),
     "slanted": Task({name: [name, "--data", "digits-to-slanted"] for name in ("cyclegan",)}),
     "unpaired": Task(
-        {name: [name, *EMOJI, "--paired", "no", *CHANGED] for name in ("cyclegan", "cut")},
+        {"cyclegan": ["cyclegan", *CHANGED], "cut": ["cut", *CHANGED, "--generator-lr", "3e-4"]},
         judged={"": {"paired": "yes"}},
     ),
     "srgan": Task({"srgan": ["srgan", *TILES, "--resize", "48", "--flip"]}, strengths=(0.0, 0.5, 1.0)),
