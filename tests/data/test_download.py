@@ -117,7 +117,7 @@ def test_what_the_server_refuses_is_a_data_error(tmp_path, server):
 
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path, server):
     (tmp_path / "taken").touch()
-    with pytest.raises(StorageError, match="--cache"):
+    with pytest.raises(StorageError, match="ORGANZA_CACHE"):
         fetch(f"{server[0]}/file", to=tmp_path / "taken" / "file", sha256=SHA256)
 
 

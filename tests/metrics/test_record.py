@@ -128,7 +128,13 @@ def test_what_differs_is_named() -> None:
     groups, refused = comparable([[RECORD], [replace(RECORD, n_fake=7, split="test")]])
     assert not groups
     assert refused == ["MNIST-FD: not comparable, for these differ: n_fake (100, 7), split (train, test)"]
-    assert "not every run" in comparable([[RECORD], [replace(RECORD, name="FID")]])[1][0]
+
+
+def test_where_a_score_is_missing_the_command_names_what_is_missing() -> None:
+    same = comparable([[RECORD], [replace(RECORD, name="FID")]])[1]
+    assert all("not every run has this score; score all of them by the same organza" in line for line in same)
+    others = comparable([[RECORD], [replace(RECORD, name="FID", reference="shirts")]])[1]
+    assert all(f"not {RECORD.reference}, shirts: organza evaluate RUN --against" in line for line in others)
 
 
 def test_runs_share_a_place_where_they_are_within_two_standard_errors() -> None:

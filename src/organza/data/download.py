@@ -56,7 +56,8 @@ def fetch(url: str, *, to: Path, sha256: str, offline: bool = False) -> Path:
     except OSError as error:
         full = " The disk is full." if error.errno == errno.ENOSPC else ""
         raise StorageError(
-            f"Cannot write {to} ({error.strerror or error}).{full} Free space, or choose another folder: --cache DIR"
+            f"Cannot write {to} ({error.strerror or error}).{full} Free space, or choose another folder: "
+            "export ORGANZA_CACHE=DIR"
         ) from error
     return to
 

@@ -90,7 +90,8 @@ class DataOptions:
     """Processes that decode folders too large for memory; 0 decodes in the main process. The samples do not change."""
 
     cache: Optional[Path] = None
-    """Folder for downloads and scan results. Default: $ORGANZA_CACHE, else organza/ in the user's cache folder."""
+    """Folder for data that is downloaded and scan results. Default: $ORGANZA_CACHE, else organza/ in the user's cache
+    folder; there weights of networks are kept in any case."""
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""

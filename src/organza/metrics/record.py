@@ -179,11 +179,16 @@ def comparable(files: Sequence[Sequence[Record]]) -> tuple[dict[str, list[Record
     """
     groups: dict[str, list[Record]] = {}
     refused: dict[str, list[str]] = {}
+    real = dict.fromkeys(short(records[-1].reference) for records in files if records)
+    how = (
+        f"against the same data, not {', '.join(real)}: organza evaluate RUN --against SOURCE"
+        if len(real) > 1
+        else "by the same organza evaluate"
+    )
     for name in dict.fromkeys(record.name for records in files for record in records):
         sides = [[record for record in reversed(records) if record.name == name] for records in files]
         if not all(sides):
-            why = "not every run has this score; score all of them by the same organza evaluate"
-            refused.setdefault(why, []).append(name)
+            refused.setdefault(f"not every run has this score; score all of them {how}", []).append(name)
             continue
         for first in sides[0]:
             alike = [[record for record in side if not unlike(first, record)] for side in sides]
