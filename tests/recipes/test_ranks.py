@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from test_contract import BATCH_STATISTICS_OFF, MOMENTS, PHASES, build, tiny
 from torch import Tensor
 
 from organza import distributed
+from organza.data.source import Batch
 from organza.game import Clock
+from organza.hooks.checkpoints import Checkpoints
 from organza.recipes import RECIPES
-from organza.trainer import draw, take
-from worlds import world_for
+from organza.trainer import Budget, Report, draw, take, train
+from worlds import ring, world_for
 
 HERE = Path(__file__)
 
@@ -50,6 +53,28 @@ def turns(name: str) -> dict[str, Tensor]:
     return found
 
 
+def saved_late(folder: Path) -> Tensor:
+    """The step at which each rank saved by the clock, though the first alone finds it late, from step 20 on."""
+    world = ring(64)
+    game, saved = tiny("dcgan").build(world.spec), torch.zeros(distributed.world())
+    steps = 0
+    saver = Checkpoints(folder, world, keep=1, now=lambda: 1e3 if distributed.is_main() and steps >= 20 else 0.0)
+
+    def look(report: Report) -> None:
+        nonlocal steps
+        steps = report.clock.step
+        saver.late(report)
+        if saver.saved_at == report.clock.samples:
+            saved[distributed.rank()] = steps
+
+    def batches(start: int) -> Iterator[Batch]:
+        return world.batches(8, start=start, rank=distributed.rank(), world=distributed.world())
+
+    train(game, batches, budget=Budget(samples=8 * 40), hooks=[look])
+    distributed.add_up(saved)
+    return saved
+
+
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
     """What two ranks compute."""
@@ -71,10 +96,16 @@ def test_two_ranks_take_the_turns_of_one(name: str, both: dict[str, Tensor]) -> 
         assert float((both[key] - value).norm()) <= 1e-4 * float(value.norm()), key
 
 
+def test_ranks_save_by_the_clock_together(both: dict[str, Tensor], tmp_path: Path) -> None:
+    assert both["late"].tolist() == [32, 32]  # they ask each other every 16 steps
+    assert saved_late(tmp_path).tolist() == [20]
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     distributed.start("cpu")
     all_turns = {key: value for name in RECIPES for key, value in turns(name).items()}
+    late = saved_late(Path(sys.argv[1]).parent / "checkpoints")
     if distributed.is_main():
-        save_file(all_turns, sys.argv[1])
+        save_file(all_turns | {"late": late}, sys.argv[1])
     distributed.stop()
