@@ -8,10 +8,11 @@ import pytest
 import torch
 from image_files import write_images, zip_folder
 
-from organza.data import DataOptions, MemorySource, StreamedSource, decode, open_source
+from organza.data import DataOptions, StreamedSource, decode, open_source
+from organza.data.decoded import DecodedSource
 from organza.data.memory import gather
 from organza.data.pictures import open_pictures
-from organza.data.source import order, permutation
+from organza.data.source import held_apart, order, permutation
 from organza.errors import DataError, UsageError
 
 COUNT = 10
@@ -94,10 +95,24 @@ def test_order_is_a_function_of_seed_and_epoch():
 def test_streamed_and_in_memory_give_the_same(folder, options):
     memory = open_pictures(folder, name="pets", options=options())
     streamed = open_pictures(folder, name="pets", options=options(workers=0), memory_limit=0)
-    assert isinstance(memory, MemorySource)
+    assert isinstance(memory, DecodedSource)
     assert isinstance(streamed, StreamedSource)
     assert memory.spec == streamed.spec
     assert_equal(take(memory, 3, 4), take(streamed, 3, 4))
+
+
+def test_files_are_decoded_when_they_are_needed_and_a_part_needs_its_own_alone(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "plain", 10)
+    whole = open_source("plain", DataOptions()).read(np.arange(10))["image"]
+    kept, held = (open_source("plain", DataOptions(hold_out=0.3, split=split)) for split in ("train", "test"))
+    train, test = held_apart(10, 0.3)
+    for index in train:
+        (tmp_path / "plain" / f"{index:03}.png").unlink()
+    monkeypatch.chdir(folder)  # sources know their files from anywhere
+    assert torch.equal(held.read(np.arange(3))["image"], whole[torch.from_numpy(test)])
+    with pytest.raises(DataError, match="was sound when the data was opened"):
+        kept.read(np.arange(1))
 
 
 def test_two_workers_give_the_same_as_none_and_end_when_closed(folder, options):

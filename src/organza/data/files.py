@@ -23,6 +23,9 @@ class Files(ABC):
     """Named files that may hold images. Sent to another process, it can still open them, but no longer lists them."""
 
     path: Path
+    """As it was given, for messages."""
+    home: Path
+    """The same from anywhere: files are opened later, and the current folder may be another then."""
     names: list[str]
     """Readable files, sorted, with / between folders."""
     bad: dict[str, str]
@@ -54,7 +57,7 @@ class FolderFiles(Files):
     """A folder and its sub-folders. Symbolic links are followed, but no folder is entered twice."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.home = path, path.absolute()
         self.names = []
         self.bad = {}
         self.ignored = {}
@@ -65,7 +68,7 @@ class FolderFiles(Files):
 
     def open(self, name: str) -> BinaryIO:
         """Open one file for reading."""
-        return (self.path / name).open("rb")
+        return (self.home / name).open("rb")
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -117,7 +120,7 @@ class ZipFiles(Files):
     """The members of a zip. An archive built to harm is refused: names that leave it, names twice, a zip bomb."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.home = path, path.absolute()
         self.names = []
         self.bad = {}
         self.ignored = {}
@@ -138,7 +141,7 @@ class ZipFiles(Files):
         """The open archive; each process opens its own."""
         if self._archive is None:
             try:
-                self._archive = zipfile.ZipFile(self.path)
+                self._archive = zipfile.ZipFile(self.home)
             except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
                 raise DataError(f"{self.path} cannot be read as a zip ({error}). Make the archive again.") from error
         return self._archive

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from organza.data.decoded import decoded_bytes, hold
 from organza.data.files import open_files
 from organza.data.layouts import Layout, Side, arguments_of, between, find_layout, halves, masked, partners
 from organza.data.memory import MEMORY_LIMIT
@@ -18,10 +19,8 @@ from organza.data.pictures import (
     Survey,
     bad_files,
     closed_on_error,
-    decoded_bytes,
     decoder_of,
     first_few,
-    hold,
     notes_of,
     refuse,
     size_text,

@@ -5,24 +5,21 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import torch
 
+from organza.data.decoded import decoded_bytes, hold
 from organza.data.files import Files, open_files
-from organza.data.images import pillow_limits
 from organza.data.labels import Labels, labels_of, names_of_split
-from organza.data.memory import MEMORY_LIMIT, MemorySource
+from organza.data.memory import MEMORY_LIMIT
 from organza.data.options import DataOptions
-from organza.data.progress import progress
-from organza.data.scan import MASK, Picture, Scan, load_pixels, looks_like_image, scan, thread_count
-from organza.data.source import Batch, Source
+from organza.data.scan import MASK, Picture, Scan, load_pixels, looks_like_image, scan
+from organza.data.source import Source
 from organza.data.spec import ImageSpec
-from organza.data.streamed import Decoder, Loader, StreamedSource
+from organza.data.streamed import Decoder, Loader
 from organza.data.tiles import tiles
 from organza.errors import DataError, OrganzaError
 
@@ -124,39 +121,6 @@ def decoder_of(found: Survey, spec: ImageSpec, options: DataOptions, *, load: Lo
 def tiles_of(found: Survey, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:
     """As `tiles`, of the images of a survey."""
     return tiles([(picture.height, picture.width) for picture in found.scan.pictures], (spec.height, spec.width))
-
-
-def decoded_bytes(decoder: Decoder) -> int:
-    """Memory that all the images take once decoded."""
-    return len(decoder) * int(np.prod(decoder.spec.shape)) * decoder.spec.bits // 8
-
-
-def hold(
-    decoder: Decoder, *, name: str, options: DataOptions, is_held: bool, notes: tuple[str, ...] = ()
-) -> MemorySource | StreamedSource:
-    """What a decoder reads, all at once into memory, or batch by batch."""
-    if not is_held:
-        return StreamedSource(decoder, name=name, workers=options.workers, notes=notes)
-    try:
-        return MemorySource(_decode_all(decoder), name=name, spec=decoder.spec, notes=notes)
-    finally:
-        decoder.files.close()
-
-
-def _decode_all(decoder: Decoder) -> Batch:
-    count = len(decoder)
-    images = np.empty((count, *decoder.spec.shape), dtype=np.uint8 if decoder.spec.bits == 8 else np.uint16)
-    label = f"Decoding {decoder.files.path}"
-    with pillow_limits(), ThreadPoolExecutor(thread_count()) as pool, progress(label, total=count) as advance:
-        for start in range(0, count, 256):  # in pieces: `map` would keep every decoded image until it is asked for
-            part = range(start, min(count, start + 256))
-            for index, image in zip(part, pool.map(decoder.image, part), strict=True):
-                images[index] = image
-            advance(len(part))
-    batch = {"image": torch.from_numpy(images)}
-    if decoder.labels is not None:
-        batch["label"] = torch.from_numpy(decoder.labels)
-    return batch
 
 
 def refuse(found: Survey, options: DataOptions) -> None:
