@@ -96,6 +96,15 @@ def test_a_file_keeps_its_odd_size(run: organza.Run, tmp_path: Path, capsys: pyt
     assert form(tmp_path / "out.png") == ((131, 97), "L")
 
 
+def test_in_a_folder_that_is_there_a_file_keeps_its_name_and_small_tiles_share_less(
+    run: organza.Run, tmp_path: Path
+) -> None:
+    Image.effect_noise((40, 60), 50).save(tmp_path / "one.jpg")
+    (tmp_path / "out").mkdir()
+    assert main(["apply", str(run.folder), str(tmp_path / "one.jpg"), str(tmp_path / "out"), "--tile", "32"]) == 0
+    assert form(tmp_path / "out" / "one.png") == ((40, 60), "L")
+
+
 def test_a_folder_keeps_its_names_and_tells_what_it_leaves_out(
     run: organza.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,10 +150,12 @@ def test_what_is_read_is_never_written_over(
     [
         ("missing.png", "o.png", [], "no such file or folder"),
         ("words.png", "o.png", [], "cannot read"),
-        ("good.png", "o.xyz", [], "cannot write .xyz"),
+        ("good.png", "o.xyz", [], "a file of the kind .xyz"),
+        ("good.png", "o", [], "/o/good.png"),
         ("empty", "o", [], "holds no image that can be read"),
+        ("empty", "o.png", [], "name a folder"),
         ("good.png", "o.png", ["--reverse"], "goes one way only"),
-        ("good.png", "o.png", ["--tile", "8", "--overlap", "8"], "--overlap must be at least 0 and below --tile"),
+        ("good.png", "o.png", ["--tile", "8", "--overlap", "8"], "got 8 and 8"),
     ],
 )
 def test_what_cannot_be_done_ends_in_one_message(
@@ -276,7 +287,7 @@ def test_a_model_that_fills_nothing_takes_no_mask(
     assert main(["apply", str(run.folder), *files, "--mask", str(tmp_path / "masks" / "in.png")]) == 2
     assert "fills no holes" in capsys.readouterr().err
     assert main(["apply", str(run.folder), *files, "--strength", "0.5"]) == 2
-    assert "leave it out" in capsys.readouterr().err
+    assert "one strength only: leave out" in capsys.readouterr().err
 
 
 def test_every_strength_lies_between_both_models(tmp_path: Path) -> None:

@@ -227,6 +227,26 @@ def test_a_batch_that_ranks_cannot_share_and_two_budgets_are_usage_errors(tmp_pa
         RunSettings(seed=2**64)
 
 
+def test_finetune_on_the_same_data_keeps_what_was_held_out_unseen(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for index in range(40):
+        Image.effect_noise((16, 16), 50).save(tmp_path / "data" / f"{index:02}.png")
+    folder, runs, held = str(tmp_path / "data"), tmp_path / "runs", DataOptions(hold_out=0.25)
+
+    def short(name: str) -> RunSettings:
+        return RunSettings(samples=16, device="cpu", run=runs / name)
+
+    old = organza.train("dcgan:tiny", data=folder, settings=short("old"), options=held)
+    same = organza.finetune(old, settings=short("same"), options=DataOptions(limit=40))
+    again = organza.finetune(old, data=folder, settings=short("again"))
+    assert same.data_options.hold_out == again.data_options.hold_out == 0.25
+    (tmp_path / "other").mkdir()
+    for index in range(20):
+        Image.effect_noise((16, 16), 50).save(tmp_path / "other" / f"{index}.png")
+    other = organza.finetune(old, data=str(tmp_path / "other"), settings=short("other"), options=DataOptions())
+    assert other.data_options.hold_out == 0
+
+
 def test_finetune_begins_with_the_other_runs_weights(tmp_path: Path) -> None:
     old = organza.train("vanilla:tiny", data="ring8", run=tmp_path / "old", settings=TINY)
     settings = RunSettings(samples=64, device="cpu", pause_at=16, run=tmp_path / "new")

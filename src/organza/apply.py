@@ -140,11 +140,11 @@ def applier(
     device: str,
     reverse: bool = False,
     tile: int = 0,
-    overlap: int = 32,
+    overlap: int | None = None,
     seed: int = 0,
     strength: float = 1.0,
 ) -> Applier:
-    """What applies a run; see `Applier`.
+    """What applies a run; see `Applier`. Without `overlap` tiles share 32 pixels, or half a side if that is less.
 
     Raises:
         UsageError: The run makes images from nothing, goes one way only, knows one strength only, moves images
@@ -156,18 +156,21 @@ def applier(
             f"{run.folder} makes {spec.key} data from noise, not from images; make samples with: organza generate "
             f"{run.quoted}"
         )
-    if tile and not 0 <= overlap < tile:
-        raise UsageError(f"--overlap must be at least 0 and below --tile; got {overlap} and {tile}")
+    overlap = min(32, tile // 2) if overlap is None else overlap
+    if tile < 0 or (tile and not 0 <= overlap < tile):
+        raise UsageError(f"--tile must be at least 0, and --overlap at least 0 and below it; got {tile} and {overlap}")
     game = run.game(path=run.checkpoint(checkpoint), device=device)
     if tile and game.frames:
         raise UsageError(f"{run.folder} zooms and shifts images as a whole, so it makes no tiles: leave out --tile")
     if reverse and not game.reverses:
         raise UsageError(f"{run.folder} goes one way only: leave out --reverse, or train with: organza train cyclegan")
-    if not 0 <= strength <= 1 or (strength != 1 and not game.weakens):
+    if strength != 1 and not game.weakens:
         raise UsageError(
-            f"--strength {strength:g} needs a model that knows both ends, such as srgan, and a number from 0 (least "
-            "error) to 1 (looks real); leave it out"
+            f"{run.folder} knows one strength only: leave out --strength, or train a model that knows both ends with: "
+            "organza train srgan"
         )
+    if not 0 <= strength <= 1:
+        raise UsageError(f"--strength must be from 0 (least error) to 1 (looks real); got {strength:g}")
     given, made = (spec.alone, spec.source) if reverse else (spec.source, spec.alone)
     return Applier(
         game=game, given=given, made=made, reverse=reverse, tile=tile, overlap=overlap, seed=seed, strength=strength
@@ -202,7 +205,7 @@ class Masks:
             with pillow_limits(), path.open("rb") as file:
                 found, _, _ = read_pixels(file)
         except (OSError, BadImageError) as error:
-            raise DataError(f"cannot read the mask {path}: {error}") from error
+            raise DataError(f"cannot read the mask {path}: {getattr(error, 'strerror', None) or error}") from error
         if found.shape[:2] != pixels.shape[:2]:
             (h, w), (H, W) = found.shape[:2], pixels.shape[:2]
             raise DataError(f"the mask {path} has {w}x{h} pixels and {image} {W}x{H}: make it as large as the image")
@@ -228,8 +231,8 @@ def apply(model: Model, source: Path, out: Path, *, masks: Masks | None = None, 
     Args:
         model: What to do.
         source: What to read. Files of a folder that are no images are told and left.
-        out: A file for a file or a film; for a folder, a folder that is made or added to: the same names as .png
-            (of a.png and a.jpg a.png.png and a.jpg.png).
+        out: A file for a file or a film, or a folder that is there; for a folder, a folder that is made or added to:
+            the same names as .png (of a.png and a.jpg a.png.png and a.jpg.png).
         masks: What of the images is to be filled, by a model that does that.
         mark: Say in the files that a model made them.
 
@@ -239,12 +242,15 @@ def apply(model: Model, source: Path, out: Path, *, masks: Masks | None = None, 
     """
     if not source.exists():
         raise DataError(f"no such file or folder: {source}")
+    is_film = source.suffix.lower() in FILMS
+    if out.is_dir() and not source.is_dir():
+        out /= source.name if is_film else f"{source.stem}.png"
     for read in (source, masks.path if masks else source):
         if out.exists() and read.exists() and out.samefile(read):
             raise UsageError(f"{out} is what is read, and would be lost: name another place to write to")
     if source.is_dir():
         yield from apply_to_folder(model, source, out, masks=masks, mark=mark)
-    elif source.suffix.lower() in FILMS:
+    elif is_film:
         yield apply_to_film(model, source, out, masks=masks, mark=mark)
     else:
         try:
@@ -258,7 +264,8 @@ def apply_to_file(model: Model, source: Path, out: Path, *, masks: Masks | None,
     """One image; its size as it was and is."""
     kind = out.suffix.lower()
     if kind not in SUFFIXES:
-        raise UsageError(f"cannot write {kind or 'a file without an ending'}; use {', '.join(sorted(SUFFIXES))}")
+        found = f"of the kind {kind}" if kind else f"without an ending; for a folder name {out / source.stem}.png"
+        raise UsageError(f"cannot write {out}, a file {found}; endings are {', '.join(sorted(SUFFIXES))}")
     try:
         with pillow_limits(), source.open("rb") as file:
             pixels, _, _ = read_pixels(file)
@@ -288,6 +295,10 @@ def apply_to_folder(model: Model, source: Path, out: Path, *, masks: Masks | Non
     """Every image below a folder, to the same place below another."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"{source} is a folder and {out} is a file: name a folder to write into")
+    if not out.exists() and out.suffix.lower() in {*SUFFIXES, *FILMS}:
+        raise UsageError(
+            f"{source} is a folder and {out} would be a file: name a folder, such as {out.with_suffix('')}"
+        )
     if out.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"{out} lies within {source}, whose images are read: name a folder beside it")
     files = sorted(path for path in source.rglob("*") if path.is_file() and path.suffix.lower() in SUFFIXES)

@@ -53,7 +53,7 @@ def require(module: str, *, extra: str) -> ModuleType:
 
     Args:
         module: Dotted name of the module.
-        extra: Which of organza's extras installs it: `metrics`, `features`.
+        extra: Which of organza's extras installs it: `metrics`, `perceptual`.
 
     Raises:
         UsageError: It is not there, or does not fit what else is installed; the message says what to install.

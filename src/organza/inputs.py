@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import final
 
 import numpy as np
 
 from organza.data.options import DataOptions
-from organza.data.registry import open_source
+from organza.data.registry import open_source, unseen_part
 from organza.data.source import Source, decode
 from organza.data.spec import ImageSpec, Spec
-from organza.errors import OrganzaError
 from organza.game import Batch, Game, Request
 from organza.inference import feed
 from organza.run import Run
@@ -66,17 +64,6 @@ def fed(game: Game, run: Run, source: Source | None = None) -> Game:
 def unseen(run: Run) -> Source | None:
     """Data of the same kind that the run does not train on: the other split of its source, if there is one."""
     return unseen_part(run.config["data"]["source"], run.data_options, run.spec)
-
-
-def unseen_part(data: str, options: DataOptions, spec: Spec) -> Source | None:
-    """The test split of a source of which the other is trained on, if there is one that is alike."""
-    if options.split == "test":
-        return None
-    try:
-        source = open_source(data, replace(options, split="test", offline=True))
-    except OrganzaError:
-        return None
-    return source if source.spec == spec else None
 
 
 def lacks_unseen(data: str, options: DataOptions, spec: Spec) -> bool:

@@ -151,7 +151,9 @@ class Recipe(ABC):
         if source is None:
             raise DataError(
                 f"{name} makes images from images, and this data holds single ones: name both kinds with --data FOLDER "
-                "--to FOLDER, take a folder of trainA and trainB, or see it work with --data edges-to-digits"
+                f"--to FOLDER{' --paired yes' * (self.needs_sources == 'paired')}, take a folder of trainA and trainB, "
+                "make pairs of single images with --pairs gray, small or holes, or see it work with --data "
+                "edges-to-digits"
             )
         if self.needs_sources == "paired" and not data.is_paired:
             raise DataError(

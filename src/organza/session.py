@@ -12,6 +12,7 @@ from organza.assemble import asked, build, decided, open_data, prepare, refuse_o
 from organza.budgets import UNITS, budget_of, extend, larger, more_of, since_extended
 from organza.data import DataOptions
 from organza.data.options import MADE
+from organza.data.registry import absolute
 from organza.data.source import Source
 from organza.data.spec import ImageSpec
 from organza.doctor.visit import cure, remoteness, summary, visit
@@ -189,7 +190,8 @@ def finetune(
         data: Source string; None: the same data. It must have the same channels and classes.
         recipe: The run's own with other step sizes, budget shares and the like; networks must be as they were.
         settings: Budget and everything else of the new run.
-        options: How to read the data; None: as before. Without a size, images are brought to that of the run.
+        options: How to read the data; None: as before. Without a size, images are brought to that of the run; of the
+            same data the same share is held out.
         hooks: As for `train`.
     """
     old = run if isinstance(run, Run) else open_run(run)
@@ -201,6 +203,9 @@ def finetune(
         made = {key: getattr(before, key) for key in ("pairs", "scale", "wear", "holes")}
         plain = DataOptions()
         options = replace(options, **{key: made[key] for key in made if getattr(options, key) == getattr(plain, key)})
+    is_same = data is None or absolute(data) == old.config["data"]["source"]
+    if is_same and not options.hold_out:  # what was kept apart stays unseen
+        options = replace(options, hold_out=before.hold_out)
     if old.spec.grouped and not options.clusters:  # the same groups for other data
         groups, origin = old.data_options.clusters, None if data is None else old.config["data"]["source"]
         options = replace(options, labels=False, clusters=groups, clusters_of=origin)

@@ -37,7 +37,7 @@ AT_MOST = 100.0
 """Decibels that an image counts for whose difference is smaller, or none: so the mean of PSNRs stays a number."""
 WITHOUT = (
     "There is no perceptual distance, for no network for such images is at hand; for most images one comes with: "
-    'pip install "organza[metrics]".'
+    'pip install "organza[perceptual]".'
 )
 PAIRS = "pairs"
 """What these measures need, see `Group.needs`."""

@@ -84,3 +84,16 @@ def test_large_scans_are_remembered_until_a_file_changes(tmp_path, monkeypatch, 
     assert check(str(tmp_path / "in"), chosen) == first
     (tmp_path / "in" / "000.png").write_bytes(b"now broken")
     assert check(str(tmp_path / "in"), chosen).bad.keys() == {"000.png"}
+
+
+def test_what_a_run_will_be_judged_by_is_told(tmp_path, options):
+    for folder, count in (("trainA", 10), ("trainB", 20)):
+        write_images(tmp_path / folder, count)
+    assert "--hold-out 0.1" in check(str(tmp_path), options()).unseen
+    assert check(str(tmp_path), options(hold_out=0.2)).unseen == "2 and 4 samples, 0.2 of it, held out"
+    for folder, count in (("testA", 3), ("testB", 2)):
+        write_images(tmp_path / folder, count)
+    assert check(str(tmp_path), options()).unseen == "3 and 2 samples, the test split"
+    assert "unseen: 3 and 2 samples" in render(check(str(tmp_path), options()))
+    assert not check(str(tmp_path), options(split="test")).unseen
+    assert check("mnist", options()).unseen.startswith("10,000")

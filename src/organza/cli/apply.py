@@ -8,7 +8,7 @@ from typing import Annotated, Optional, final
 
 import tyro
 
-from organza.cli.options import parse
+from organza.cli.options import RunFolder, parse
 
 DESCRIPTION = """Run a model that makes images from images on files of your own, of any size.
 
@@ -22,12 +22,12 @@ tiles that fade into each other. Films need ffmpeg."""
 class Apply:
     """What `organza apply` takes."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunFolder
     """The run folder."""
-    source: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN")]
     """An image, a folder or a film."""
-    out: Annotated[Path, tyro.conf.Positional]
-    """Where to write: files are replaced."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Where to write: files are replaced; in a folder that is there a single image keeps its name."""
     mask: Optional[Path] = None
     """For models that fill holes: a picture, white where the image is to be filled, or a folder of them with the names
     of the images. Without it transparent parts are filled."""
@@ -39,8 +39,8 @@ class Apply:
     """The other way round, from targets to sources, where the model goes both ways (cyclegan)."""
     tile: int = 0
     """Largest side that goes through the networks at once; 0: images go through whole."""
-    overlap: int = 32
-    """Pixels that neighbouring tiles share."""
+    overlap: Optional[int] = None
+    """Pixels that neighbouring tiles share; default: 32, or half a tile if that is less."""
     seed: int = 0
     """Of noise, where the model has any."""
     checkpoint: str = "newest"

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Optional, final
+from typing import Optional, final
 
-import tyro
-
-from organza.cli.options import parse
+from organza.cli.options import RunFolder, parse
 
 DESCRIPTION = """Look for copies of the training data among the samples of a run, in pixels and in features.
 
@@ -21,7 +18,7 @@ pictures with a verdict in words. Exit code 1 if the run copies."""
 class AuditOptions:
     """What `organza audit` takes."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunFolder
     """The run folder."""
     count: int = 1_000
     """Fakes to look at, and held-out images at most."""

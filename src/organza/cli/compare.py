@@ -22,7 +22,7 @@ could be ranked."""
 class Compare:
     """What `organza compare` takes."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN RUN ...")]
     """Run folders, or files of records."""
 
 

@@ -20,7 +20,7 @@ class Data:
 
     action: Annotated[Literal["check"], tyro.conf.Positional]
     """check: counts, sizes, labels and their balance, duplicates, bad files by name, advice."""
-    source: Annotated[str, tyro.conf.Positional]
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")]
     """A name or a path, as for organza train --data."""
     options: OptionsGroup = field(default_factory=DataOptions)
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Literal, Optional, final
+from typing import Literal, Optional, final
 
-import tyro
-
-from organza.cli.options import parse
+from organza.cli.options import RunFolder, parse
 
 DESCRIPTION = """Find directions in which a run's samples change, without labels, and keep them in the run folder.
 
@@ -22,7 +19,7 @@ for each direction, columns from -reach to reach deviations. Walk with: organza 
 class FindDirections:
     """What `organza directions` takes."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunFolder
     """The run folder."""
     method: Literal["sefa", "pca"] = "sefa"
     """How to find them."""

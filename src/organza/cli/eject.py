@@ -20,7 +20,7 @@ from organza.errors import StorageError, UsageError
 class Eject:
     """What `organza eject` takes."""
 
-    recipe: Annotated[str, tyro.conf.Positional]
+    recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
     """A built-in family."""
     out: Optional[Path] = None
     """File to write; default: my_RECIPE.py in the current folder."""

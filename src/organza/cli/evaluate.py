@@ -24,7 +24,7 @@ known; beside those scores stand baselines, which need no model."""
 class Evaluate:
     """What `organza evaluate` takes."""
 
-    target: Annotated[str, tyro.conf.Positional]
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A run folder, or samples."""
     against: Optional[str] = None
     """Source of the real samples; default: the run's own data."""

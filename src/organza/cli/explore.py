@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Optional, final
 
 import tyro
 
-from organza.cli.options import parse
+from organza.cli.options import RunFolder, parse
 
 DESCRIPTION = """A picture in rows and columns of what a run's generator does with its latents.
 
@@ -21,7 +21,7 @@ styles, columns the fine ones. classes: a row for each sample, columns from clas
 class Explore:
     """What `organza explore` takes."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunFolder
     """The run folder."""
     show: Annotated[Literal["truncation", "styles", "classes"], tyro.conf.Positional] = "truncation"
     """What."""

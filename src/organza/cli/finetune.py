@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Any, Optional
 
-import tyro
-
-from organza.cli.options import OptionsGroup, SettingsGroup, both_in, parse, with_fields
+from organza.cli.options import OptionsGroup, RunFolder, SettingsGroup, both_in, parse, with_fields
 from organza.data.options import DataOptions
 from organza.errors import UsageError
 from organza.settings import RunSettings
@@ -23,7 +20,7 @@ organza finetune RUN --help"""
 class Finetune:
     """What `organza finetune` takes."""
 
-    origin: Annotated[Path, tyro.conf.Positional]
+    origin: RunFolder
     """The run folder to begin from."""
     data: Optional[str] = None
     """Source to train on; default: the same as before. It must have the same channels and classes; without --resize,

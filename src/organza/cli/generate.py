@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Optional, final
+from typing import Optional, final
 
-import tyro
-
-from organza.cli.options import parse
+from organza.cli.options import RunFolder, parse
 
 DESCRIPTION = """Make samples from a run with its averaged generator.
 
@@ -21,7 +19,7 @@ interpolation (.gif), or a folder with one file each. Pictures carry a machine-r
 class Generate:
     """What `organza generate` takes."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunFolder
     """The run folder."""
     count: int = 64
     """How many samples."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Optional, final
+from typing import Literal, Optional, final
 
-import tyro
-
-from organza.cli.options import parse
+from organza.cli.options import RunFolder, parse
 
 DESCRIPTION = """A film of a walk through the latent space of a run, with its averaged generator.
 
@@ -21,7 +19,7 @@ class to another. --out decides the form: .gif, .mp4 (with ffmpeg or imageio-ffm
 class Interpolate:
     """What `organza interpolate` takes."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunFolder
     """The run folder."""
     out: Path = Path("walk.gif")
     """A .gif, .mp4 or .png file, replaced if it is there."""

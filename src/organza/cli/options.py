@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, make_dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+"""The first argument of verbs that take a run."""
 CONFIG = (tyro.conf.OmitArgPrefixes,)
 SettingsGroup = Annotated[RunSettings, tyro.conf.arg(name="run")]
 """Run settings under the title `run options`."""

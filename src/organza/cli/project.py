@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Optional, final
 
 import tyro
 
-from organza.cli.options import parse
+from organza.cli.options import RunFolder, parse
 
 DESCRIPTION = """Find the points from which a run's generator makes images that you have (inversion).
 
@@ -22,9 +22,9 @@ NAME.json (numbers). Images of another size are cut around the centre and resize
 class Project:
     """What `organza project` takes."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunFolder
     """The run folder."""
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE ...")]
     """Image files, or folders of them."""
     space: Literal["auto", "z", "w", "w+"] = "auto"
     """auto: w where there is one, else z; w+: another w for each layer, nearer and worse to edit."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated, Any, Optional, final
+from typing import Any, Optional, final
 
-import tyro
-
-from organza.cli.options import parse
+from organza.cli.options import RunFolder, parse
 
 DESCRIPTION = """Go on with a run from its newest checkpoint, bit for bit as if it had never stopped.
 
@@ -21,7 +18,7 @@ where it stands in the new one: step sizes may rise again, and what begins with 
 class Resume:
     """What `organza resume` takes; everything else is the run's own."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunFolder
     """The run folder."""
     samples: Optional[int] = None
     """A larger budget in samples, those already seen included."""

@@ -20,9 +20,9 @@ from organza.data.paired_files import (
     refuse_pairs,
     spec_of_pairs,
 )
-from organza.data.pairs import resized
+from organza.data.pairs import PairSource, resized
 from organza.data.pictures import Survey, notes_of, refuse, size_text, spec_of
-from organza.data.registry import open_source, picture_path, refuse_pair_options
+from organza.data.registry import open_source, picture_path, refuse_pair_options, unseen_part
 from organza.data.source import Source
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import DataError, OrganzaError, UsageError
@@ -59,6 +59,8 @@ class Check:
     """Bad files with the reason."""
     ignored: dict[str, str] = field(default_factory=dict)
     """Files passed over with the reason; no fault of the data set."""
+    unseen: str = ""
+    """What a run would not train on and be judged by; empty if the part asked for is that."""
     notes: tuple[str, ...] = ()
     """What is skipped or converted."""
     advice: tuple[str, ...] = ()
@@ -72,6 +74,24 @@ class Check:
 
 def check(source: str, options: DataOptions) -> Check:
     """Look at every sample of `source`. Faults of the data are part of the result; none of them raises."""
+    found = _check(source, options)
+    if not found.ok or found.spec is None or options.split == "test":
+        return found
+    return replace(found, unseen=_unseen(source, options, found.spec))
+
+
+def _unseen(source: str, options: DataOptions, spec: Spec) -> str:
+    part = unseen_part(source, options, spec)
+    if part is None:
+        return "none that is like it; keep some from training with --hold-out 0.1"
+    part.close()
+    is_unpaired = isinstance(spec, ImageSpec) and not spec.is_paired
+    sides = part.sides.values() if isinstance(part, PairSource) and is_unpaired else [part]
+    kept = f"{options.hold_out:g} of it, held out" if options.hold_out else "the test split"
+    return f"{' and '.join(f'{len(side):,}' for side in sides)} samples, {kept}"
+
+
+def _check(source: str, options: DataOptions) -> Check:
     try:
         path = picture_path(source)
         other = None if options.to is None else picture_path(options.to)
@@ -254,6 +274,8 @@ def render(check: Check) -> str:
     for key, image in check.spec.images.items() if check.spec else ():
         title = f"{key} used as" if check.pairs else "used as"
         lines.append(f"  {title}: {image.channels} x {image.height} x {image.width}, {image.bits} bits")
+    if check.unseen:
+        lines.append(f"  unseen: {check.unseen}")
     tables = {"sizes": check.sizes, "stored as": check.modes, "classes": check.classes}
     for title, table in tables.items():
         if table:

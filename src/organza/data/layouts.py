@@ -122,7 +122,8 @@ def find_layout(files: Files, options: DataOptions) -> Layout | None:
         strangers = outside.total() + sum(len(names.get(place, ())) for place in places if place.side not in kind)
         has_both = {place.side for place in of_kind} == set(kind)
         if of_kind and images and (is_clear or (has_both and not strangers)):
-            chosen = _choose(files, {place: names.get(place, []) for place in of_kind}, kind=kind, options=options)
+            there = {place: names.get(place, []) for place in of_kind}
+            chosen = _choose(files, there, kind=kind, options=options, outside=outside)
             source, target = (_side(files, root, place, listed) for place, listed in chosen)
             notes = _passed_over(outside) if outside else ()
             return _layout(source, target, is_clear=is_clear, kind=kind, options=options, notes=notes)
@@ -169,7 +170,12 @@ def _passed_over(outside: Counter[str]) -> tuple[str, ...]:
 
 
 def _choose(
-    files: Files, places: dict[Place, list[str]], *, kind: tuple[str, str], options: DataOptions
+    files: Files,
+    places: dict[Place, list[str]],
+    *,
+    kind: tuple[str, str],
+    options: DataOptions,
+    outside: Counter[str],
 ) -> list[tuple[Place, list[str]]]:
     """The places of both sides, with their names, that belong to the split asked for."""
     words = (*SPLITS[options.split], "") if options.split == "train" else SPLITS["test"]
@@ -189,9 +195,13 @@ def _choose(
         like = next((place for place in places if place.side not in lacking), next(iter(places)))
         there, missing = (_named(like, side=side, split=split) for side in (like.side, lacking[0]))
         count = len(chosen[like.side][1]) if like.side in chosen else 0
+        mend = f"Put images into {missing}"
+        if outside:
+            stranger, others = outside.most_common(1)[0]
+            mend = f"{others:,} are in {stranger}: if they are the other side, call it {missing}. Else put images there"
         raise DataError(
             f"{files.path} holds {count:,} images in {there} and none in {missing}; image to image needs both sides. "
-            f"Put images into {missing}, or read what is there as single images: organza data check "
+            f"{mend}, or read what is there as single images: organza data check "
             f"{shlex.quote(str(files.path))} --pairs none"
         )
     return [chosen[side] for side in kind]
@@ -242,6 +252,15 @@ def between(files: Files, other: Files, options: DataOptions) -> Layout:
     """The sides that are a folder or zip each."""
     sides = []
     for each in (files, other):
+        inside = None
+        with suppress(DataError):
+            inside = find_layout(each, replace(options, paired="no")) if options.pairs == "auto" else None
+        if inside is not None:
+            one, two = (shlex.quote(str(each.path / side.title)) for side in (inside.source, inside.target))
+            raise DataError(
+                f"{each.path} holds both sides itself, {inside.source.title} and {inside.target.title}: leave out "
+                f"--to, or name one of them, as in --data {one} --to {two}; or, if they are no sides, add --pairs none"
+            )
         names = names_of_split(each, options.split)
         folder = common_folder([name for name in names if looks_like_image(name)])
         prefix = f"{each.path.name}/"

@@ -157,8 +157,8 @@ def spec_of(found: Survey, options: DataOptions) -> ImageSpec:
         )
         raise DataError(
             f"{found.path} holds {len(pictures):,} images of {count:,} sizes (for example {examples}); one size is "
-            f"needed. Add --resize {suggest_size(pictures)}; to see what that gives run: "
-            f"{found.command} --resize {suggest_size(pictures)}"
+            f"needed. Add --resize {suggest_size(pictures)}, and --crop tiles to cut them at their own scale; to see "
+            f"what that gives run: {found.command} --resize {suggest_size(pictures)}"
         )
     height, width = options.size or next(iter(found.sizes))
     channels = _channels_of(pictures, options)

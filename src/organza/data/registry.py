@@ -22,9 +22,10 @@ from organza.data.paired_files import PairSurvey, look, look_at_both, open_pairs
 from organza.data.pairs import PairSource, fitting, resized
 from organza.data.pictures import closed_on_error, open_survey
 from organza.data.source import Source
+from organza.data.spec import Spec
 from organza.data.stacked import StackedMNIST
 from organza.data.toys import open_toy
-from organza.errors import DataError, UsageError
+from organza.errors import DataError, OrganzaError, UsageError
 
 SOURCES: dict[str, Callable[[DataOptions], Source]] = {
     "mnist": lambda options: open_mnist("mnist", options=options),
@@ -85,6 +86,17 @@ def open_source(source: str, options: DataOptions) -> Source:
             opened.close()
             raise
     return opened
+
+
+def unseen_part(data: str, options: DataOptions, spec: Spec) -> Source | None:
+    """The test split of a source of which the other is trained on, if there is one that is alike."""
+    if options.split == "test":
+        return None
+    try:
+        source = open_source(data, replace(options, split="test", offline=True))
+    except OrganzaError:
+        return None
+    return source if source.spec == spec else None
 
 
 def refuse_pair_options(source: str, options: DataOptions) -> None:

