@@ -110,7 +110,10 @@ class Crew:
         stack.callback(recorder.finish)
         hooks: list[Hook] = [recorder, console.pulse]
         if self.device == "cpu" and distributed.world() == 1:
-            hooks.append(Crowd(say, command=f"organza resume {run.quoted}"))
+            by_the_clock = self.budget.minutes is not None
+            crowd = Crowd(say, command=f"organza resume {run.quoted}", may_change=by_the_clock)
+            stack.callback(crowd.end)
+            hooks.append(crowd)
         if settings.doctor != "off":
             hooks.append(self.doctor(recorder, trackers))
         if self.clock.samples == 0:

@@ -1,4 +1,4 @@
-"""Says once if other programs take the cores that threads wait for: fewer threads are faster then."""
+"""Takes fewer threads where other programs take the cores that they wait for, and says so once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 from organza.game import Report
 
-AFTER_S = 10.0
+AFTER_S = 5.0
 """Seconds over which it looks."""
 SPARE = 0.5
 """Cores by which the threads must exceed what others leave, at least."""
@@ -52,12 +52,16 @@ def worker(pid: int | None) -> int:
     return int(words[11]) + int(words[12])
 
 
-def advice(before: Look, after: Look, *, cores: int, threads: int) -> tuple[float, int] | None:
-    """Cores that others kept busy in between, on average, and how many threads have room; None: all of them have."""
+def fitting(before: Look, after: Look, *, cores: int, threads: int, most: int) -> tuple[float, int]:
+    """Cores that others kept busy in between, on average, and how many threads have room, from 1 to `most`.
+
+    As many as there are, unless they exceed the room clearly or it is enough for more.
+    """
     others = (after.busy - before.busy - after.own + before.own) / max(after.clock - before.clock, 1e-9)
-    if threads <= max(1, cores - others + SPARE):
-        return None
-    return others, max(1, min(threads - 1, round(cores - others)))
+    room = cores - others
+    if threads > max(1, room + SPARE):
+        return others, max(1, min(threads - 1, round(room)))
+    return others, max(threads, min(most, int(room + SPARE / 2)))
 
 
 @final
@@ -65,22 +69,39 @@ class Crowd:
     """A hook for a run on the CPU.
 
     Args:
-        say: Is told.
+        say: Is told, once.
         command: What goes on with the run.
+        may_change: Whether it changes the number of threads itself, and back when there is room again: not where a run
+            shall give the same bits as another, which that number decides, too.
     """
 
-    def __init__(self, say: Callable[[str], None], *, command: str) -> None:
-        self.say, self.command = say, command
-        self.before = look()
+    def __init__(self, say: Callable[[str], None], *, command: str, may_change: bool) -> None:
+        self.say, self.command, self.may_change = say, command, may_change
+        self.before, self.most = look(), torch.get_num_threads()
+        self.has_said = False
 
     def __call__(self, report: Report) -> None:
         """Look, when it is time."""
         if self.before is None or time.monotonic() - self.before.clock < AFTER_S:
             return
-        before, after, self.before = self.before, look(), None
+        before, self.before = self.before, look()
         cores, threads = os.cpu_count() or 1, torch.get_num_threads()
-        if after and (found := advice(before, after, cores=cores, threads=threads)):
-            self.say(
-                f"other programs keep {found[0]:.1f} of {cores} cores busy, and {threads} threads wait for each other; "
-                f"faster: Ctrl-C, then OMP_NUM_THREADS={found[1]} {self.command}"
+        if self.before is None:
+            return
+        others, wanted = fitting(before, self.before, cores=cores, threads=threads, most=self.most)
+        if wanted != threads and self.may_change:
+            torch.set_num_threads(wanted)
+        if wanted < threads and not self.has_said:
+            mend = (
+                f"going on with {wanted}, until there is room again"
+                if self.may_change
+                else f"faster: Ctrl-C, then OMP_NUM_THREADS={wanted} {self.command}"
             )
+            self.say(
+                f"other programs keep {others:.1f} of {cores} cores busy, and {threads} threads would wait; {mend}"
+            )
+            self.has_said = True
+
+    def end(self) -> None:
+        """As many threads as there were."""
+        torch.set_num_threads(self.most)
