@@ -12,6 +12,7 @@ from PIL import Image
 
 import organza
 from organza import DataOptions, RunSettings, checkpoint
+from organza.cli.__main__ import main
 from organza.data import open_source
 from organza.errors import CheckpointError, DataError, DivergedError, StorageError, UsageError
 from organza.game import Clock, Report
@@ -245,6 +246,29 @@ def test_finetune_on_the_same_data_keeps_what_was_held_out_unseen(tmp_path: Path
         Image.effect_noise((16, 16), 50).save(tmp_path / "other" / f"{index}.png")
     other = organza.finetune(old, data=str(tmp_path / "other"), settings=short("other"), options=DataOptions())
     assert other.data_options.hold_out == 0
+
+
+def test_pictures_show_each_unseen_pair_once_and_what_goes_both_ways_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for side in ("A", "B"):
+        (tmp_path / "data" / side).mkdir(parents=True)
+        for index in range(40):
+            Image.effect_noise((16, 16), 50).save(tmp_path / "data" / side / f"{index:02}.png")
+    settings = RunSettings(samples=32, device="cpu", run=tmp_path / "run")
+    options = DataOptions(hold_out=0.25, paired="no")
+    run = organza.train("cyclegan:tiny", data=str(tmp_path / "data"), settings=settings, options=options)
+    with Image.open(max((run.folder / "samples").glob("*.png"))) as grid:
+        assert grid.width > 1.5 * grid.height  # ten pairs make three rows
+    assert "IN OUT; back: --reverse" in capsys.readouterr().out
+    page = (run.folder / "report.html").read_text()
+    assert "--reverse" in page
+    assert main(["evaluate", str(run.folder)]) == 0
+    assert "10 samples are too few" in capsys.readouterr().out
+    assert main(["evaluate", str(run.folder), "--count", "5"]) == 0  # by pairs alone
+    told = capsys.readouterr().out
+    assert "cycle error" in told
+    assert "precision" not in told
 
 
 def test_finetune_begins_with_the_other_runs_weights(tmp_path: Path) -> None:

@@ -28,14 +28,24 @@ class Inputs:
         self.opened = opened
         self.source: Source | None = None
 
+    def __len__(self) -> int:
+        """How many samples there are; more rows begin anew."""
+        self.source = self.source or self.opened()
+        return len(self.source)
+
     def __call__(self, request: Request) -> Batch:
         """`source` (count, C, H, W), and `image` likewise where the data is paired, as networks see them."""
-        self.source = self.source or self.opened()
-        count = len(self.source)
+        count = len(self)
+        assert self.source is not None
         order = np.random.default_rng([request.seed, 0x1290, count]).permutation(count)
         rows = order[np.arange(request.start, request.start + request.count) % count]
         batch = decode(self.source.read(rows), self.source.spec)
         return {key: batch[key] for key in (("source", "image") if is_paired(self.source) else ("source",))}
+
+
+def at_most(game: Game, count: int) -> int:
+    """So many samples, or as many as there are to make others of."""
+    return min(count, len(game.inputs)) if isinstance(game.inputs, Inputs) else count
 
 
 def is_paired(source: Source) -> bool:

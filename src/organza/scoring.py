@@ -26,7 +26,7 @@ from organza.features import look
 from organza.floors import floors
 from organza.generate import check_request
 from organza.metrics.extractors import Extractor, default_extractor, load_extractor
-from organza.metrics.measures import IMAGES, Computed, Measure, Sample, beware, compute, points, title_of
+from organza.metrics.measures import BALLS, IMAGES, Computed, Measure, Sample, beware, compute, points, title_of
 from organza.metrics.record import Record
 from organza.pools import Pool, pool_made, pool_of
 from organza.reference import Reference, Split, labels_for_all, looked, open_reference
@@ -150,6 +150,8 @@ def evaluate(
         pairwise = list(truth.table) if truth else []
         wanted = chosen([*possible_measures(table, judge, fake, reference.source.spec), *pairwise], measures)
         keys = [key for key in wanted if key in table]
+        if measures is None and pairwise and min(len(real), len(fake)) <= max(BALLS.values()):
+            keys = []  # pairs can still be compared one by one
         few = beware(real, fake) if judge is not None else ""
         if few and measures is None:
             keys.sort(key=lambda key: key != "kernel")

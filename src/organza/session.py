@@ -23,7 +23,7 @@ from organza.hooks.crew import Crew
 from organza.hooks.evaluation import check_measure, verdict
 from organza.hooks.samples import grid_labels
 from organza.hooks.signals import Signals
-from organza.inputs import fed, lacks_unseen
+from organza.inputs import at_most, fed, lacks_unseen
 from organza.recipe import Found, Recipe, find, named
 from organza.report import write_report
 from organza.run import Run, create_run, launched_before, locked, open_run, truncate_rows
@@ -352,7 +352,8 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
         say(f"stopped ({stop.reason}) after {clock.samples:,} samples; go on with: organza resume {run.quoted}")
         if not findings:  # else the report shows what was found
             return
-    request = Request(16, seed=1, labels=grid_labels(game, source.spec, 16))
+    count = at_most(game, 16)
+    request = Request(count, seed=1, labels=grid_labels(game, source.spec, count))
     try:
         path = write_report(
             run.folder,
@@ -362,12 +363,13 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
             source=source,
             fakes=game.generate(request),
             given=game.inputs(request) if game.inputs else None,
+            reverses=game.reverses,
             findings=[(finding, cure(finding, run)) for finding in findings],
         )
     except OSError as error:
         raise StorageError(f"cannot write the report into {run.folder}: {error}. The run itself is complete") from error
     say(f"report:   {path}")
     if source.spec.has_source:
-        say(f"apply:    organza apply {run.quoted} IN OUT")
+        say(f"apply:    organza apply {run.quoted} IN OUT" + "; back: --reverse" * game.reverses)
     else:
         say(f"generate: organza generate {run.quoted} --count 64 --out samples.png")

@@ -14,6 +14,7 @@ from organza.data.source import Source, encode
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import StorageError
 from organza.game import Batch, Game, Report, Request
+from organza.inputs import at_most
 
 
 def grid_labels(game: Game, spec: Spec, count: int) -> torch.Tensor | None:
@@ -42,7 +43,8 @@ class Samples:
         if self.drawn_at == seen:
             return
         self.drawn_at = seen
-        request = Request(self.count, seed=0, labels=grid_labels(game, spec, self.count))
+        count = at_most(game, self.count)
+        request = Request(count, seed=0, labels=grid_labels(game, spec, count))
         made = game.generate(request)
         metadata = {"Software": f"organza {__version__}", "Model": self.folder.name, "Samples": str(seen)}
         try:

@@ -14,6 +14,8 @@ from organza.report.timeline import human
 
 WIDTH = 150
 """Of the table where there is no terminal."""
+FEW = 100
+"""Samples of one side below which scores of whole sets are hardly more than chance (our threshold)."""
 DIRECTIONS = {True: "higher", False: "lower", None: "at floor"}
 
 
@@ -25,12 +27,12 @@ def show(records: Sequence[Record], meanings: dict[str, str]) -> None:
     whole = [one for one in records if not is_beside_truth(one)]
     pairs = [one for one in records if is_beside_truth(one)]
     console.print(origin(records[0]), highlight=False, markup=False)
-    if whole:
-        console.print(heading(whole[0]), highlight=False, markup=False)
-        console.print(table(whole, meanings))
     if pairs:
-        console.print(("\n" if whole else "") + pairs_heading(pairs[0]), highlight=False, markup=False)
+        console.print(pairs_heading(pairs[0]), highlight=False, markup=False)
         console.print(pairs_table(pairs, meanings))
+    if whole:
+        console.print(("\n" if pairs else "") + heading(whole[0]), highlight=False, markup=False)
+        console.print(table(whole, meanings))
     for line in remarks(records):
         console.print(line, highlight=False, markup=False)
 
@@ -110,6 +112,8 @@ def remarks(records: Sequence[Record]) -> list[str]:
     lines = []
     if methods:
         lines.append(f"floor: the same measure real against real ({', '.join(methods)}); N: fakes / real samples")
+        if (fewest := min(min(one.n_real, one.n_fake) for one in records if not is_beside_truth(one))) < FEW:
+            lines.append(f"beware: {fewest:,} samples are too few for the scores that have a floor to mean much")
     if len(methods) < len(dict.fromkeys(one.floor_method for one in records)):
         lines.append(
             "beats: baselines, which need no model, that score worse; a perfect result has errors of 0 and an SSIM of 1"

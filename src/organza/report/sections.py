@@ -150,7 +150,7 @@ def card(index: int, chart: Chart) -> str:
     )
 
 
-def commands(folder: str, spec: Spec) -> str:
+def commands(folder: str, spec: Spec, *, reverses: bool) -> str:
     """How to make samples, go on, and start from here; `folder` is quoted for the shell."""
     entries = [
         (
@@ -182,6 +182,9 @@ def commands(folder: str, spec: Spec) -> str:
                 f"organza apply {folder} ./my-images ./out",
             )
         ]
+        if reverses:
+            back = "The same from targets to sources."
+            entries.insert(1, ("Apply it the other way round", back, f"{entries[0][2]} --reverse"))
     elif not isinstance(spec, ImageSpec):
         del entries[1]
     return "".join(
