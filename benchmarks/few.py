@@ -27,7 +27,7 @@ AUGMENT = ["--augment", "translation", "scale", "stretch", "rotate", "cutout"]
 SETTINGS = {
     "none": ["dcgan"],
     "constant": ["dcgan", *AUGMENT, "--augment-share", "0.5"],
-    "ADA": ["dcgan", *AUGMENT, "--augment-target", "0.6"],
+    "ADA": ["dcgan", *AUGMENT, "--augment-target", "0.2"],
     "auto": [],
 }
 
