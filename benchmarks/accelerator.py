@@ -104,14 +104,20 @@ def main() -> None:
     if isinstance(found.recipe, Auto):
         found = found.recipe.choose(source.spec, count=len(source), device=device)
     recipe: Any = replace(found.recipe, **({"batch": options.batch} if options.batch else {}))
+    if not hasattr(recipe, "penalty_every"):
+        parser.error(f"{found.name} has no gradient penalty that comes every few steps; take r3gan, dcgan or lsgan")
     every = recipe.penalty_every
     print(f"{found.name}, batch {recipe.batch}, {source.spec.shape}, {device}, torch {torch.__version__}", flush=True)
 
-    eager = trainer(source, recipe, device=device, precision="float32", compiled=False)
-    with Operations() as counter:
-        eager(every)
-    operations, top = counter.count / (every * recipe.batch), peak(device)
-    print(f"{operations / 1e9:.2f} G operations per image; peak {top / 1e12:,.1f} T operations/s\n", flush=True)
+    top, operations = peak(device), {}
+    print(f"peak {top / 1e12:,.1f} T operations/s", flush=True)
+    for penalty in PENALTIES:
+        one = replace(recipe, penalty=penalty)
+        eager = trainer(source, one, device=device, precision="float32", compiled=False)
+        with Operations() as counter:
+            eager(every)
+        operations[penalty] = counter.count / (every * recipe.batch)
+        print(f"{penalty}: {operations[penalty] / 1e9:.3f} G operations per image", flush=True)
 
     ways: dict[tuple[str, bool, str], Callable[[int], None]] = {}
     for way in itertools.product(("float32", "bf16"), (False, True), PENALTIES):
@@ -139,7 +145,7 @@ def main() -> None:
     for (precision, compiled, penalty), found_s in times.items():
         pace = recipe.batch / statistics.median(found_s)
         yes = "yes" if compiled else "no"
-        print(f"| {precision} | {yes} | {penalty} | {pace:,.0f} | {pace * operations / top:.1%} |")
+        print(f"| {precision} | {yes} | {penalty} | {pace:,.0f} | {pace * operations[penalty] / top:.1%} |")
 
 
 if __name__ == "__main__":

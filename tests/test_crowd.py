@@ -89,11 +89,11 @@ def test_it_is_said_once_and_done_where_it_may_be(
 ) -> None:
     said: list[str] = []
     before = torch.get_num_threads()
+    report = Report(Clock(), {}, {}, find("dcgan:tiny").recipe.build(world_for(RECIPES["dcgan"]).spec))
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     try:
         torch.set_num_threads(threads)
         hook = Crowd(said.append, command="organza resume runs/0001", may_change=may_change)
-        report = Report(Clock(), {}, {}, find("dcgan:tiny").recipe.build(world_for(RECIPES["dcgan"]).spec))
         hook(report)
         assert not said  # too early
         for busy, wanted in ((2500, 1), (2500, 1), (900, threads)):

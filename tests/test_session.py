@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -237,10 +238,16 @@ def test_finetune_on_the_same_data_keeps_what_was_held_out_unseen(tmp_path: Path
     def short(name: str) -> RunSettings:
         return RunSettings(samples=16, device="cpu", run=runs / name)
 
+    def unseen(run: organza.Run) -> torch.Tensor:
+        source = open_source(folder, replace(run.data_options, split="test"))
+        return source.read(np.arange(len(source)))["image"]
+
     old = organza.train("dcgan:tiny", data=folder, settings=short("old"), options=held)
-    same = organza.finetune(old, settings=short("same"), options=DataOptions(limit=40))
-    again = organza.finetune(old, data=folder, settings=short("again"))
-    assert same.data_options.hold_out == again.data_options.hold_out == 0.25
+    for name, options in (("again", None), ("more", DataOptions(channels="gray"))):
+        new = organza.finetune(old, data=folder, settings=short(name), options=options)
+        assert torch.equal(unseen(new), unseen(old))
+    fewer = organza.finetune(old, settings=short("fewer"), options=DataOptions(limit=30))
+    assert fewer.data_options.hold_out == 0  # of fewer images others would be kept
     (tmp_path / "other").mkdir()
     for index in range(20):
         Image.effect_noise((16, 16), 50).save(tmp_path / "other" / f"{index}.png")

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from organza import __version__, checkpoint, devices, distributed
 from organza.assemble import asked, build, decided, open_data, prepare, refuse_others
 from organza.budgets import UNITS, budget_of, extend, larger, more_of, since_extended
@@ -191,7 +193,7 @@ def finetune(
         recipe: The run's own with other step sizes, budget shares and the like; networks must be as they were.
         settings: Budget and everything else of the new run.
         options: How to read the data; None: as before. Without a size, images are brought to that of the run; of the
-            same data the same share is held out.
+            same data the same samples are held out.
         hooks: As for `train`.
     """
     old = run if isinstance(run, Run) else open_run(run)
@@ -204,8 +206,10 @@ def finetune(
         plain = DataOptions()
         options = replace(options, **{key: made[key] for key in made if getattr(options, key) == getattr(plain, key)})
     is_same = data is None or absolute(data) == old.config["data"]["source"]
-    if is_same and not options.hold_out:  # what was kept apart stays unseen
+    is_whole = options.split == before.split == "train" and options.limit == before.limit  # else others would be kept
+    if is_same and is_whole and before.hold_out and not options.hold_out:
         options = replace(options, hold_out=before.hold_out)
+        say(f"What {old.folder} has not seen stays unseen: --hold-out {before.hold_out:g}")
     if old.spec.grouped and not options.clusters:  # the same groups for other data
         groups, origin = old.data_options.clusters, None if data is None else old.config["data"]["source"]
         options = replace(options, labels=False, clusters=groups, clusters_of=origin)
@@ -297,6 +301,7 @@ def carry_out(
             recipe.batch, start=start, seed=settings.seed, rank=distributed.rank(), world=world, device=device
         )
 
+    source.read(np.zeros(1, dtype=int))  # decodes, on all ranks at once and before any clock runs
     with Crew(run, game, source, batches, settings, budget=budget, clock=clock, device=device) as crew:
         if newest is None:
             crew.begin()

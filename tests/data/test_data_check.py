@@ -90,10 +90,17 @@ def test_what_a_run_will_be_judged_by_is_told(tmp_path, options):
     for folder, count in (("trainA", 10), ("trainB", 20)):
         write_images(tmp_path / folder, count)
     assert "--hold-out 0.1" in check(str(tmp_path), options()).unseen
-    assert check(str(tmp_path), options(hold_out=0.2)).unseen == "2 and 4 samples, 0.2 of it, held out"
+    assert check(str(tmp_path), options(hold_out=0.2)).unseen == "2 and 4 samples, held out"
     for folder, count in (("testA", 3), ("testB", 2)):
         write_images(tmp_path / folder, count)
     assert check(str(tmp_path), options()).unseen == "3 and 2 samples, the test split"
     assert "unseen: 3 and 2 samples" in render(check(str(tmp_path), options()))
     assert not check(str(tmp_path), options(split="test")).unseen
     assert check("mnist", options()).unseen.startswith("10,000")
+
+
+def test_what_is_held_out_is_told_of_groups_and_tiles_and_of_too_small_a_share(tmp_path, options):
+    write_images(tmp_path, 50, height=16, width=16)
+    assert check(str(tmp_path), options(hold_out=0.2, clusters=2)).unseen == "10 samples, held out"
+    assert check(str(tmp_path), options(hold_out=0.2, resize="8", crop="tiles")).unseen.endswith("tiles, held out")
+    assert "more than --hold-out 0.001" in check(str(tmp_path), options(hold_out=0.001)).unseen

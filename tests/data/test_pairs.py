@@ -469,6 +469,9 @@ def test_a_side_of_another_name_is_told_as_what_it_may_be(tmp_path, options):
     write_images(tmp_path / "trainA", 3)
     write_images(tmp_path / "trainC", 2)
     assert "2 are in trainC: if they are the other side, call it trainB" in check(str(tmp_path), options()).error
+    (tmp_path / "trainC").rename(tmp_path.parent / "elsewhere")
+    write_images(tmp_path, 2)
+    assert "2 are beside it: if they are the other side, move them into trainB" in check(str(tmp_path), options()).error
 
 
 def test_a_folder_of_both_sides_is_no_side(unpaired, options, tmp_path):
@@ -478,6 +481,8 @@ def test_a_folder_of_both_sides_is_no_side(unpaired, options, tmp_path):
         found = check(str(source), options(to=str(to)))
         assert f"{unpaired} holds both sides itself, trainA and trainB" in found.error
         assert f"--data {unpaired}/trainA --to {unpaired}/trainB" in found.error
+    packed = zip_folder(unpaired, tmp_path / "horses.zip")
+    assert "or unpack it and name one" in check(str(packed), options(to=str(other))).error
     assert check(str(unpaired / "trainA"), options(to=str(other))).ok
     assert check(str(unpaired), options(to=str(other), pairs="none")).ok
 

@@ -13,7 +13,7 @@ from organza.settings import RunSettings
 DESCRIPTION = """Begin a new run from the weights of another: new clock, new optimizers, other data if given.
 
 The options of its recipe, such as --generator-lr, are those of the run unless given; they are listed by:
-organza finetune RUN --help"""
+organza finetune RUN --help. Of the same data the samples that the run has not seen stay unseen."""
 
 
 @dataclass(frozen=True, kw_only=True)

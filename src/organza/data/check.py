@@ -81,14 +81,16 @@ def check(source: str, options: DataOptions) -> Check:
 
 
 def _unseen(source: str, options: DataOptions, spec: Spec) -> str:
-    part = unseen_part(source, options, spec)
+    plain = replace(spec, classes=(), grouped=False) if spec.grouped else spec
+    part = unseen_part(source, replace(options, clusters=0, clusters_of=None), plain)
     if part is None:
-        return "none that is like it; keep some from training with --hold-out 0.1"
+        share = f"more than --hold-out {options.hold_out:g}" if options.hold_out else "--hold-out 0.1"
+        return f"none at hand; keep some from training with {share}"
     part.close()
     is_unpaired = isinstance(spec, ImageSpec) and not spec.is_paired
     sides = part.sides.values() if isinstance(part, PairSource) and is_unpaired else [part]
-    kept = f"{options.hold_out:g} of it, held out" if options.hold_out else "the test split"
-    return f"{' and '.join(f'{len(side):,}' for side in sides)} samples, {kept}"
+    kept, what = "held out" if options.hold_out else "the test split", "tiles" if options.crop == "tiles" else "samples"
+    return f"{' and '.join(f'{len(side):,}' for side in sides)} {what}, {kept}"
 
 
 def _check(source: str, options: DataOptions) -> Check:

@@ -57,7 +57,7 @@ def fetch(url: str, *, to: Path, sha256: str, offline: bool = False) -> Path:
         full = " The disk is full." if error.errno == errno.ENOSPC else ""
         raise StorageError(
             f"Cannot write {to} ({error.strerror or error}).{full} Free space, or choose another folder: "
-            "export ORGANZA_CACHE=DIR"
+            "export ORGANZA_CACHE=DIR, or for data --cache DIR"
         ) from error
     return to
 

@@ -198,7 +198,9 @@ def _choose(
         mend = f"Put images into {missing}"
         if outside:
             stranger, others = outside.most_common(1)[0]
-            mend = f"{others:,} are in {stranger}: if they are the other side, call it {missing}. Else put images there"
+            move = f"beside it: if they are the other side, move them into {missing}"
+            rename = f"in {stranger}: if they are the other side, call it {missing}"
+            mend = f"{others:,} are {move if stranger == '.' else rename}. Else put images there"
         raise DataError(
             f"{files.path} holds {count:,} images in {there} and none in {missing}; image to image needs both sides. "
             f"{mend}, or read what is there as single images: organza data check "
@@ -257,9 +259,12 @@ def between(files: Files, other: Files, options: DataOptions) -> Layout:
             inside = find_layout(each, replace(options, paired="no")) if options.pairs == "auto" else None
         if inside is not None:
             one, two = (shlex.quote(str(each.path / side.title)) for side in (inside.source, inside.target))
+            hint = (
+                f"name one of them, as in --data {one} --to {two}" if each.path.is_dir() else "unpack it and name one"
+            )
             raise DataError(
                 f"{each.path} holds both sides itself, {inside.source.title} and {inside.target.title}: leave out "
-                f"--to, or name one of them, as in --data {one} --to {two}; or, if they are no sides, add --pairs none"
+                f"--to, or {hint}; or, if they are no sides, add --pairs none"
             )
         names = names_of_split(each, options.split)
         folder = common_folder([name for name in names if looks_like_image(name)])

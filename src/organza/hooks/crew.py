@@ -110,8 +110,8 @@ class Crew:
         stack.callback(recorder.finish)
         hooks: list[Hook] = [recorder, console.pulse]
         if self.device == "cpu" and distributed.world() == 1:
-            by_the_clock = self.budget.minutes is not None
-            crowd = Crowd(say, command=f"organza resume {run.quoted}", may_change=by_the_clock)
+            is_bound = self.budget.minutes is None or settings.compile  # to results, or to what was compiled for them
+            crowd = Crowd(say, command=f"organza resume {run.quoted}", may_change=not is_bound)
             stack.callback(crowd.end)
             hooks.append(crowd)
         if settings.doctor != "off":

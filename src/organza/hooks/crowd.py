@@ -103,5 +103,6 @@ class Crowd:
             self.has_said = True
 
     def end(self) -> None:
-        """As many threads as there were."""
-        torch.set_num_threads(self.most)
+        """As many threads as there were, if it has changed that."""
+        if self.may_change:
+            torch.set_num_threads(self.most)
