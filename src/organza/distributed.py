@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, final
 
@@ -53,8 +53,14 @@ def start(device: str, *, timeout_s: float = 600) -> None:
 
 
 def stop() -> None:
-    """Leave the group, if there is one."""
+    """Leave the group, if there is one, all ranks together.
+
+    A process that ends right after its last exchange is killed now and then: a thread of gloo still lets go of what
+    was sent while Python shuts down.
+    """
     if dist.is_initialized():
+        with suppress(RuntimeError):  # another rank is gone
+            dist.barrier()
         dist.destroy_process_group()
 
 
