@@ -104,7 +104,7 @@ def main() -> None:
     if isinstance(found.recipe, Auto):
         found = found.recipe.choose(source.spec, count=len(source), device=device)
     recipe: Any = replace(found.recipe, **({"batch": options.batch} if options.batch else {}))
-    if not hasattr(recipe, "penalty_every"):
+    if not (hasattr(recipe, "penalty") and hasattr(recipe, "penalty_every")):
         parser.error(f"{found.name} has no gradient penalty that comes every few steps; take r3gan, dcgan or lsgan")
     every = recipe.penalty_every
     print(f"{found.name}, batch {recipe.batch}, {source.spec.shape}, {device}, torch {torch.__version__}", flush=True)
