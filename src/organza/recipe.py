@@ -38,7 +38,7 @@ LIMITS: Limits = (
 LIMITS_HERE: Limits = (
     (
         "widest patch base skip expansion scales embedding generator_width generator_base critic_widest critic_base "
-        "path_every mapping_layers w_size blur_until patches temperature clip class_weight epsilon",
+        "path_every mapping_layers w_size blur_until patches temperature clip class_weight epsilon mapping_rate",
         lambda number: 0 < number < math.inf,
         "above 0",
     ),
@@ -47,7 +47,7 @@ LIMITS_HERE: Limits = (
         "fake_consistency categorical_weight continuous_weight reconstruct adversarial feature_matching l1 l1_holes "
         "l1_known perceptual_weight cycle identity nce history jitter blur downs blocks depth kinds dropout_blocks "
         "critic_layers critic_depth critic_plain minibatch_std attention standing final_rate final_penalty decay_from "
-        "hidden mapping_rate noise ramp rate_samples",
+        "hidden noise ramp rate_samples",
         lambda number: 0 <= number < math.inf,
         "at least 0",
     ),

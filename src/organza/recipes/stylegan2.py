@@ -50,8 +50,8 @@ class StyleGAN2(Recipe):
     """Length of w, what the mapping makes of z."""
     mapping_layers: int = 2
     """Fully connected layers from z to w."""
-    mapping_rate: float = 1.0
-    """Step size of the mapping, as a share of the generator's; 0.01 in the papers, too slow for a short run."""
+    mapping_rate: float = 0.01
+    """Step size of the mapping, as a share of the generator's; near 1 it soon maps a class to three dimensions of W."""
     width: int = 24
     """Channels of the largest map; doubled at each halving of the size."""
     widest: int = 64
@@ -214,7 +214,7 @@ class StyleGAN2(Recipe):
 Fields = dict[str, Any]
 PAPER: Fields = {"latent": 512, "w_size": 512, "widest": 512, "patch": 1, "output": "linear"}
 GAME: Fields = {"loss": "nonsaturating", "penalty_every": 16}
-RATES: Fields = {"mapping_rate": 0.01, "generator_lr": 2.5e-3, "critic_lr": 2.5e-3, "final_rate": 1.0, "batch": 64}
+RATES: Fields = {"generator_lr": 2.5e-3, "critic_lr": 2.5e-3, "final_rate": 1.0, "batch": 64}
 LIGHT: Fields = {"width": 512, "mixing": 0.0, "residual": False, "minibatch_std": 32, "r1": 0.01}
 HEAVY: Fields = {"width": 64, "mixing": 0.9, "mapping_layers": 8, "minibatch_std": 8, "r1": 1.0, "path_length": 2.0}
 PRESETS = {

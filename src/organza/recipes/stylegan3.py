@@ -45,7 +45,7 @@ class StyleGAN3(Recipe):
     """Length of w, what the mapping makes of z."""
     mapping_layers: int = 2
     """Fully connected layers from z to w."""
-    mapping_rate: float = 1.0
+    mapping_rate: float = 0.01
     """Step size of the mapping, as a share of the generator's."""
     layers: int = 5
     """Layers of the generator between the Fourier features and the image; 14 in the paper."""
@@ -216,7 +216,7 @@ PAPER: Fields = {
     "margin": 10,
 }
 GAME: Fields = {"loss": "nonsaturating", "r1": 2.0, "penalty_every": 16, "batch": 32, "length": 360, "halflife": 1e4}
-RATES: Fields = {"mapping_rate": 0.01, "generator_lr": 2.5e-3, "critic_lr": 2e-3, "final_rate": 1.0, "decay": 0.999}
+RATES: Fields = {"generator_lr": 2.5e-3, "critic_lr": 2e-3, "final_rate": 1.0, "decay": 0.999}
 PRESETS = {
     "t256": StyleGAN3(width=128, **PAPER, **GAME, **RATES),
     "r256": StyleGAN3(equivariance="rotation", width=128, blur=10.0, **PAPER, **GAME, **RATES),
