@@ -204,20 +204,42 @@ def test_finetune_brings_images_to_the_size_of_the_run_and_says_what_else_differ
     settings = RunSettings(samples=32, device="cpu", run=tmp_path / "new")
 
     def data(name: str, side: int, channels: int, classes: int) -> str:
-        images = random.integers(256, size=(20, side, side, channels), dtype=np.uint8)
-        np.savez(tmp_path / name, images=images, labels=np.arange(20) % classes)
+        images = random.integers(256, size=(60, side, side, channels), dtype=np.uint8)
+        np.savez(tmp_path / name, images=images, labels=np.arange(60) % classes)
         return str(tmp_path / name)
 
     organza.train("dcgan:tiny", data=data("a.npz", 8, 1, 3), run=old, settings=TINY)
     with pytest.raises(DataError, match=r"old was trained on 3 classes \(0, 1, 2\), your data has 2 classes \(0, 1\)"):
         organza.finetune(old, data=data("b.npz", 8, 1, 2), settings=settings, options=DataOptions())
-    with pytest.raises(DataError, match=r"1 x 8 x 8, your data has 3 x 8 x 8, .* add --resize 8x8 --channels gray"):
+    with pytest.raises(DataError, match=r"1 x 8 x 8, your data has 3 x 8 x 8, .* add --channels gray,"):
         organza.finetune(old, data=data("c.npz", 8, 3, 3), settings=settings, options=DataOptions())
     both = r"1 x 8 x 8 and 3 classes \(0, 1, 2\), your data has 3 x 8 x 8 and 2 classes .*--channels gray and give data"
     with pytest.raises(DataError, match=both):
         organza.finetune(old, data=data("e.npz", 8, 3, 2), settings=settings, options=DataOptions())
     new = organza.finetune(old, data=data("d.npz", 12, 1, 3), settings=settings, options=DataOptions())
     assert new.spec == organza.open(old).spec
+
+
+def test_finetune_on_other_classes_takes_groups_in_their_place_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.default_rng(0)
+    for name, classes in (("a.npz", 3), ("b.npz", 2)):
+        images = random.integers(256, size=(60, 8, 8, 1), dtype=np.uint8)
+        np.savez(tmp_path / name, images=images, labels=np.arange(60) % classes)
+    first, other = (str(tmp_path / name) for name in ("a.npz", "b.npz"))
+    organza.train("dcgan:tiny", data=first, run=tmp_path / "old", settings=TINY)
+    settings = RunSettings(samples=32, device="cpu", run=tmp_path / "new")
+    with pytest.raises(DataError, match=r"same classes \(or add --no-labels --clusters 3, groups of similar samples"):
+        organza.finetune(tmp_path / "old", data=other, settings=settings, options=DataOptions())
+    grouped = organza.finetune(
+        tmp_path / "old", data=other, settings=settings, options=DataOptions(labels=False, clusters=3)
+    )
+    assert grouped.spec.num_classes == 3
+    capsys.readouterr()
+    again = RunSettings(samples=32, device="cpu", run=tmp_path / "again")
+    organza.finetune(tmp_path / "new", data=first, settings=again, options=DataOptions())
+    assert f"Labels of {first} are left aside" in capsys.readouterr().out
 
 
 def test_a_batch_that_ranks_cannot_share_and_two_budgets_are_usage_errors(tmp_path: Path) -> None:

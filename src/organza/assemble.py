@@ -178,14 +178,18 @@ def refuse_others(origin: Run, spec: Spec, recipe: Recipe) -> None:
     if before.shape != spec.shape:
         made.append(" x ".join(map(str, before.shape)))
         given.append(" x ".join(map(str, spec.shape)))
-        mode = next((f" --channels {name}" for name, count in CHANNELS.items() if count == before.shape[0]), "")
-        mends.append(
-            f"add --resize {before.width}x{before.height}{mode}" if isinstance(before, ImageSpec) else "give such data"
-        )
+        if isinstance(before, ImageSpec) and isinstance(spec, ImageSpec):
+            is_sized = (before.height, before.width) == (spec.height, spec.width)
+            mode = next((f" --channels {name}" for name, count in CHANNELS.items() if count == before.channels), "")
+            mends.append("add" + f" --resize {before.width}x{before.height}" * (not is_sized) + mode)
+        else:
+            mends.append("give such data")
     if before.num_classes != spec.num_classes:
         for side, s in ((made, before), (given, spec)):
             side.append(f"{s.num_classes} classes ({', '.join(s.classes[:12])})" if s.classes else "no classes")
-        mends.append("give data with the same classes" if before.classes else "add --no-labels")
+        groups = f"{'--no-labels ' if spec.classes else ''}--clusters {before.num_classes}"
+        same = f"give data with the same classes (or add {groups}, groups of similar samples in their place)"
+        mends.append(same if before.classes else "add --no-labels")
     if mends:
         raise DataError(
             f"{origin.folder} was trained on {' and '.join(made)}, your data has {' and '.join(given)}, so its weights "

@@ -19,7 +19,7 @@ from organza.recipe import Conditional, Found, Recipe, find
 
 GROUPS = {"image": 64, "vector": 256}
 """Of similar samples, that serve as classes where there are no labels."""
-MEASURED = 32
+MEASURED = 64
 """Height and width in pixels up to which the choices have been measured."""
 FEW = 5_000
 """Below so many images the critic could learn them by heart, so what it sees is augmented."""
@@ -74,7 +74,8 @@ class Auto(Recipe):
                 raise UsageError(f"{found.name} knows no labels, so leave out --conditional {self.conditional}")
         elif isinstance(data, ImageSpec):
             found, is_small = find("r3gan:fast"), max(data.height, data.width) <= MEASURED
-            why = ["r3gan:fast" + ("" if is_small else f"; not measured above {MEASURED} pixels")]
+            beyond = "" if is_small else f"; not measured above {MEASURED} pixels"
+            why = [f"r3gan:fast: of all families the nearest to real digits in the same time{beyond}"]
             changes = list(for_images(found.recipe.batch, count=count, device=device))
         else:
             found, why, changes = find("r3gan:toy", conditional="auto"), ["r3gan:toy, since the data is points"], []
@@ -111,7 +112,7 @@ def for_images(batch: int, *, count: int, device: str) -> Iterator[tuple[dict[st
         wide = {"width": 64, "widest": 512, "blocks": 2, "patch": 1, "generator_lr": 2e-3, "critic_lr": 2e-3}
         yield wide | {"batch": 4 * batch}, "a GPU has room for it (not measured)"
     if count < FEW:
-        yield {"augment": ("translation", "cutout")}, f"{count:,} images are few: the critic would know them by heart"
+        yield {"augment": ("translation", "cutout")}, f"few images ({count:,}), which the critic would know by heart"
 
 
 def shown(value: Any) -> str:

@@ -141,8 +141,8 @@ class Recipe(ABC):
             found = "one class only" if data.num_classes else "no labels"
             raise DataError(
                 f"{type(self).__name__} needs labels of two classes or more, and this data has {found}: put images "
-                "into one folder per class and leave out --no-labels, or take a family that needs none: organza train "
-                "dcgan"
+                "into one folder per class and leave out --no-labels, let groups of similar samples serve as classes "
+                "with --clusters 64, or take a family that needs none: organza train dcgan"
             )
 
     def check_sources(self, data: ImageSpec, source: ImageSpec | None) -> None:

@@ -17,7 +17,8 @@ from organza.data.options import MADE
 from organza.data.registry import absolute
 from organza.data.source import Source
 from organza.data.spec import ImageSpec
-from organza.doctor.visit import cure, remoteness, summary, visit
+from organza.doctor.history import History
+from organza.doctor.visit import cure, summary, visit
 from organza.errors import CheckpointError, DivergedError, StorageError
 from organza.game import Batch, Clock, Game, Hook, Request, Stop
 from organza.hooks.console import say
@@ -212,6 +213,8 @@ def finetune(
         say(f"What {old.folder} has not seen stays unseen: --hold-out {before.hold_out:g}")
     if old.spec.grouped and not options.clusters:  # the same groups for other data
         groups, origin = old.data_options.clusters, None if data is None else old.config["data"]["source"]
+        if data is not None and options.labels:
+            say(f"Labels of {data} are left aside: groups of similar samples are the classes of {old.folder}")
         options = replace(options, labels=False, clusters=groups, clusters_of=origin)
     return start(
         replace(old.found, recipe=recipe or old.recipe, why=()),
@@ -345,12 +348,10 @@ def is_finished(run: Run, clock: Clock, budget: Budget, settings: RunSettings) -
 
 def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | None) -> None:
     """The report of a finished run, or how to go on with one that was stopped."""
-    findings = visit(run)
+    findings, seen = visit(run), History(run.rows(), run.config)
     if findings or run.settings.doctor != "off":
-        say(
-            f"doctor:   {summary(findings, steps=clock.step, far=remoteness(run))}"
-            + (f"; see: organza doctor {run.quoted}" if findings else "")
-        )
+        told = summary(findings, steps=clock.step, exams=len(seen.exams), far=seen.remoteness)
+        say(f"doctor:   {told}" + (f"; see: organza doctor {run.quoted}" if findings else ""))
     if stop is not None and stop.is_final:
         say(f"finished early ({stop.reason}) after {clock.samples:,} samples")
     elif stop is not None:

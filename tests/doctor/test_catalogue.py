@@ -105,7 +105,7 @@ def test_an_illness_that_lasts_is_found_first(illness: str) -> None:
     assert finding.evidence
     assert finding.why
     assert finding.change.words()
-    assert finding.title in summary(found, steps=1000)
+    assert finding.title in summary(found, steps=1000, exams=9)
     assert exit_code(found) == (ILL if finding.level == "error" else 0)
 
 
@@ -198,7 +198,8 @@ def test_a_leaking_augmentation_acts_less_often_or_goes(share: float, change: di
 
 
 def test_too_few_steps_are_not_called_healthy() -> None:
-    assert summary([], steps=49) == "too short to judge: 49 steps, 50 are the least"
-    assert summary([], steps=50) == "healthy: the doctor finds nothing"
-    assert summary([], steps=50, far=1.9) == "healthy: the doctor finds nothing"
-    assert "its samples are 3.2 times as far from the data" in summary([], steps=50, far=3.2)
+    assert summary([], steps=49, exams=9) == "too short to judge: 49 steps, 50 are the least"
+    assert summary([], steps=50, exams=2) == "too short to judge: 2 examinations, 3 in a row make most illnesses"
+    assert summary([], steps=50, exams=3) == "healthy: the doctor finds nothing"
+    assert summary([], steps=50, exams=3, far=1.9) == "healthy: the doctor finds nothing"
+    assert "its samples are 3.2 times as far from the data" in summary([], steps=50, exams=3, far=3.2)

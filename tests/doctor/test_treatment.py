@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,12 @@ def test_a_run_without_a_doctor_has_no_examinations(tmp_path: Path, capsys: pyte
     assert not (folder / "findings.jsonl").exists()
     assert main(["doctor", str(folder)]) == 0
     assert "no examinations" in capsys.readouterr().out
+
+
+def test_a_run_shorter_than_the_interval_is_examined_ten_times_and_at_its_end(tmp_path: Path) -> None:
+    settings = RunSettings(samples=4_000, device="cpu", log_every=64)  # the interval is 10,000
+    run = organza.train("dcgan:tiny", data="ring8", run=tmp_path / "run", settings=settings)
+    exams = [row["progress"] for row in run.rows() if "health/spread" in row]
+    assert len(exams) >= 10
+    assert exams[-1] == pytest.approx(1.0)
+    assert max(later - earlier for earlier, later in pairwise(exams)) < 0.15

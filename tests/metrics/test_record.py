@@ -127,7 +127,10 @@ def test_the_newest_records_that_are_alike_are_compared() -> None:
 def test_what_differs_is_named() -> None:
     groups, refused = comparable([[RECORD], [replace(RECORD, n_fake=7, split="test")]])
     assert not groups
-    assert refused == ["MNIST-FD: not comparable, for these differ: n_fake (100, 7), split (train, test)"]
+    assert refused == [
+        "MNIST-FD: not comparable, for these differ: n_fake (100, 7), split (train, test); score all of them by the "
+        "same organza evaluate RUN --count N"
+    ]
 
 
 def test_where_a_score_is_missing_the_command_names_what_is_missing() -> None:

@@ -55,11 +55,13 @@ def show(folder: str) -> int:
     run = open_run(folder)
     findings = visit(run)
     history = History(run.rows(), run.config)
-    is_examined, far = bool(history.exams), history.remoteness
+    exams, far = len(history.exams), history.remoteness
     steps = next((row["step"] for row in reversed(run.rows()) if "step" in row), 0)
-    known = summary(findings, steps=steps, far=far) if findings or is_examined else "unknown: it was never examined"
+    known = "unknown: it was never examined"
+    if findings or exams:
+        known = summary(findings, steps=steps, exams=exams, far=far)
     print(f"{folder}: {known}")
-    if not is_examined:
+    if not exams:
         print("It holds no examinations (trained with --doctor off, or hardly begun), so most illnesses go unseen.")
     for treated in run.interventions:
         words = ", ".join(f"{name} = {value}" for name, value in treated["fields"].items())

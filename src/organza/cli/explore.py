@@ -25,8 +25,8 @@ class Explore:
     """The run folder."""
     show: Annotated[Literal["truncation", "styles", "classes"], tyro.conf.Positional] = "truncation"
     """What."""
-    out: Path = Path("sheet.png")
-    """A .png file, replaced if it is there."""
+    out: Optional[Path] = None
+    """A .png file, replaced if it is there; default: truncation.png, styles.png or classes.png."""
     count: int = 6
     """Rows."""
     columns: int = 7
@@ -62,8 +62,9 @@ def main(args: list[str]) -> int:
     from organza.latent.space import open_space
     from organza.run import open_run
 
-    if given.out.suffix.lower() != ".png":
-        raise UsageError(f"cannot write {given.out.suffix or 'a folder'}; use .png")
+    out = given.out or Path(f"{given.show}.png")
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"cannot write {out.suffix or 'a folder'}; use .png")
     check_request(given.count, given.seed, given.truncation)
     check_request(given.columns, given.seed, given.truncation)
     run, device = open_run(given.run), devices.choose(given.device)
@@ -93,11 +94,11 @@ def main(args: list[str]) -> int:
             picture, line = frames_sheet(frames), f"classes {given.label} to {given.to_label}"
             top = [given.label, *(f"{share:.0%}" for share in shares[1:-1]), given.to_label]
     try:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
         notes = {"Model": run.folder.name, "Seed": str(given.seed), "Shows": line}
         picture = pictures.captioned(picture, top=top)
-        pictures.save_png(picture, given.out, metadata=notes, mark=given.mark)
+        pictures.save_png(picture, out, metadata=notes, mark=given.mark)
     except OSError as error:
-        raise StorageError(f"cannot write {given.out}: {error}") from error
-    print(f"{line} in {given.out}")
+        raise StorageError(f"cannot write {out}: {error}") from error
+    print(f"{line} in {out}")
     return 0

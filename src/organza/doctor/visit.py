@@ -13,6 +13,8 @@ from organza.run import Run
 
 FEW_STEPS = 50
 """Before so many steps no balance can be told from the random beginning."""
+FEW_EXAMS = 3
+"""Sick examinations in a row that most illnesses take."""
 FAR = 2.0
 """Times as far from the data as real samples from one another: nobody calls such samples good."""
 ILL = 3
@@ -29,19 +31,16 @@ def exit_code(findings: Sequence[Finding]) -> int:
     return ILL if any(finding.level == "error" for finding in findings) else 0
 
 
-def remoteness(run: Run) -> float:
-    """See `History.remoteness`."""
-    return History(run.rows(), run.config).remoteness
-
-
-def summary(findings: Sequence[Finding], *, steps: int, far: float = 0.0) -> str:
-    """One line: whether a run is healthy, and if not, the likeliest cause; too few steps tell nothing.
+def summary(findings: Sequence[Finding], *, steps: int, exams: int, far: float = 0.0) -> str:
+    """One line: whether a run is healthy, and if not, the likeliest cause; too few steps or examinations tell nothing.
 
     A healthy run need not be good: `far` is its `History.remoteness`.
     """
     if not findings:
         if steps < FEW_STEPS:
             return f"too short to judge: {steps} steps, {FEW_STEPS} are the least"
+        if exams < FEW_EXAMS:
+            return f"too short to judge: {exams} examinations, {FEW_EXAMS} in a row make most illnesses"
         told = f"; its samples are {far:.1f} times as far from the data as real samples from one another" * (far > FAR)
         return f"healthy: the doctor finds nothing{told}"
     first, others = findings[0], len(findings) - 1

@@ -92,9 +92,9 @@ class Doctor:
 
     def measure(self, report: Report) -> Row:
         """The columns of an examination, if one is due and there is time for it."""
-        now, taken = time.monotonic(), self.taken
-        is_costly = self.spent_s > self.share * (now - self.began) and taken > LEAST * report.clock.progress
-        if report.clock.samples < self.due or is_costly or report.failed:
+        now, has_enough = time.monotonic(), self.taken > LEAST * report.clock.progress
+        is_costly = self.spent_s > self.share * (now - self.began)
+        if report.failed or (has_enough and (is_costly or report.clock.samples < self.due)):
             return {}
         self.due = (report.clock.samples // self.every + 1) * self.every
         row = self.examiner(report.game, report.clock) | self.steps

@@ -103,7 +103,7 @@ class Samples:
         if not isinstance(spec, ImageSpec):
             return pictures.scatter(self.real_points()[:0], self.real_points())
         chosen = np.random.default_rng(0).permutation(len(self.source))[: 10 * self.count]
-        stored = self.source.read(np.sort(chosen))
+        stored = self.source.read(chosen)
         order = np.arange(min(self.count, len(stored["image"])))
         if "label" in stored and self.columns % spec.num_classes == 0:
             label, most = stored["label"].numpy(), self.count // spec.num_classes

@@ -33,7 +33,8 @@ def read_target(path: Path, spec: ImageSpec) -> tuple[Tensor, str | None]:
         with pillow_limits(), path.open("rb") as file:
             pixels, _, _ = read_pixels(file)
     except (BadImageError, OSError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise DataError(f"cannot read {path}: {why}") from error
     found, wanted = pixels.shape[:2], (spec.height, spec.width)
     note = f"{path.name}: {found[1]}x{found[0]} brought to {wanted[1]}x{wanted[0]}" if found != wanted else None
     stored = torch.from_numpy(conform(pixels, spec=spec, crop="center").copy())[None]

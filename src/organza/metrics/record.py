@@ -198,13 +198,15 @@ def comparable(files: Sequence[Sequence[Record]]) -> tuple[dict[str, list[Record
         else:
             newest = [side[0] for side in sides]
             fields = dict.fromkeys(field for other in newest[1:] for field in unlike(newest[0], other))
-            if "n_real" in fields or "n_fake" in fields:  # then these differ as a consequence
+            is_counted_otherwise = "n_real" in fields or "n_fake" in fields
+            if is_counted_otherwise:  # then these differ as a consequence
                 fields = {field: None for field in fields if field not in ("n_floor", "reference_sha256")}
             told = ", ".join(
                 f"{field} ({', '.join(dict.fromkeys(short(getattr(record, field)) for record in newest))})"
                 for field in fields
             )
-            refused.setdefault(f"not comparable, for these differ: {told}", []).append(name)
+            mend = "; score all of them by the same organza evaluate RUN --count N" if is_counted_otherwise else ""
+            refused.setdefault(f"not comparable, for these differ: {told}{mend}", []).append(name)
     return groups, [f"{', '.join(names)}: {why}" for why, names in refused.items()]
 
 

@@ -150,7 +150,7 @@ class R3GAN(Recipe):
             real_score, fake_score = score.chunk(2)
             watch = GAME.watch(real_score, fake_score)
             return Loss(
-                terms | {"relativistic": GAME.critic(real_score, fake_score)},
+                {"relativistic": GAME.critic(real_score, fake_score)} | terms,
                 watch=watch | augment.watch(real_score - fake_score, clock),
             )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from organza.doctor.finding import Evidence, Finding
-from organza.doctor.visit import newest_exhibit
+from organza.doctor.visit import FEW_EXAMS, newest_exhibit
 from organza.report.film import picture_uri
 from organza.report.sections import safe
 from organza.report.timeline import human
@@ -17,24 +17,27 @@ LOWER = {"memorisation": "the training sample nearest to each", "sameness": "the
 
 
 def health_section(
-    findings: Sequence[tuple[Finding, str]], folder: Path, interventions: Sequence[dict[str, Any]] = ()
+    findings: Sequence[tuple[Finding, str]], folder: Path, interventions: Sequence[dict[str, Any]] = (), exams: int = 0
 ) -> str:
-    """Each finding with its evidence and the command that tries the change; empty for a healthy run.
+    """Each finding with its evidence and the command that tries the change; empty if too little was looked at.
 
     Args:
         findings: Likeliest cause first, each with its command, which may be empty.
         folder: The run folder, which may hold a picture of each.
         interventions: Changes that the run went through.
+        exams: How often the doctor looked.
     """
-    if not findings and not interventions:
+    if not findings and not interventions and exams < FEW_EXAMS:
         return ""
     entries = "".join(treated(intervention) for intervention in interventions) + "".join(
         entry(finding, command, newest_exhibit(folder, finding)) for finding, command in findings
     )
+    lede = f"Nothing now, in {exams} examinations. That does not make the samples good: look at them, and score them."
+    if findings:
+        lede = "The likeliest cause comes first; what follows may be its consequence. Try one change at a time."
     return (
         '<section aria-labelledby="health-title"><h2 id="health-title">What the doctor found</h2>'
-        '<p class="lede">The likeliest cause comes first; what follows may be its consequence. Try one change at a '
-        f"time.</p>{entries}</section>"
+        f'<p class="lede">{lede}</p>{entries}</section>'
     )
 
 

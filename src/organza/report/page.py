@@ -15,6 +15,7 @@ from organza import __version__
 from organza.data.source import Batch, Source
 from organza.data.spec import ImageSpec, Spec
 from organza.doctor.finding import Finding
+from organza.doctor.history import History
 from organza.errors import OrganzaError
 from organza.pictures import save_aside
 from organza.report import sections
@@ -88,7 +89,7 @@ def write_report(
         "remarks": remarks(course, far),
         "facts": sections.facts(course),
         "notices": sections.notices(rows),
-        "health": health_section(findings, folder, interventions),
+        "health": health_section(findings, folder, interventions, exams=len(History(rows, config).exams)),
         "film": sections.film_section(film, picture_uri(folder / "real.png"), spec),
         "results": results_section(given, fakes, spec),
         "tour": tour_section(folder / "tour"),
