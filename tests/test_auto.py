@@ -57,6 +57,7 @@ def test_a_run_without_labels_reads_its_data_in_groups_and_goes_on_with_them(tmp
 
 def test_few_images_are_augmented_and_many_are_not() -> None:
     assert chosen(count=FEW - 1).augment
+    assert chosen(count=FEW - 1).augment_target
     assert not chosen(count=FEW).augment
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, final
 
+from organza.augment import Augmentation
 from organza.data.groups import LEAST
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
@@ -23,6 +24,8 @@ MEASURED = 64
 """Height and width in pixels up to which the choices have been measured."""
 FEW = 5_000
 """Below so many images the critic could learn them by heart, so what it sees is augmented."""
+ADAPTIVE: tuple[Augmentation, ...] = ("translation", "scale", "stretch", "rotate", "cutout")
+"""How (ADA): more of it as the critic gets surer of real images."""
 
 
 @final
@@ -112,7 +115,8 @@ def for_images(batch: int, *, count: int, device: str) -> Iterator[tuple[dict[st
         wide = {"width": 64, "widest": 512, "blocks": 2, "patch": 1, "generator_lr": 2e-3, "critic_lr": 2e-3}
         yield wide | {"batch": 4 * batch}, "a GPU has room for it (not measured)"
     if count < FEW:
-        yield {"augment": ("translation", "cutout")}, f"few images ({count:,}), which the critic would know by heart"
+        adapts: dict[str, Any] = {"augment": ADAPTIVE, "augment_target": 0.2}
+        yield adapts, f"few images ({count:,}), which the critic would know by heart; more of it as it gets surer"
 
 
 def shown(value: Any) -> str:
