@@ -109,3 +109,4 @@ if __name__ == "__main__":
     if distributed.is_main():
         save_file(all_turns | {"late": late}, sys.argv[1])
     distributed.stop()
+    distributed.leave(0)

@@ -180,10 +180,14 @@ def leaky(layer: nn.Module, channels: int, norm: MapNorm) -> list[nn.Module]:
 
 
 def decoder(channels: int, outputs: int, *, doublings: int, norm: MapNorm) -> nn.Sequential:
-    """Features (N, channels, H, W) to images (N, outputs, H', W') in [-1, 1], doubled so often."""
+    """Features (N, channels, H, W) to images (N, outputs, H', W'), doubled so often.
+
+    Without the paper's tanh: of images with much pure white or black its first large steps saturate it for good, and a
+    decoder without a gradient teaches the critic nothing.
+    """
     widths = [min(channels, max(channels // 2**step, 8)) for step in range(doublings + 1)]
     stages = [Stage(before, after, norm=norm, up=True) for before, after in pairwise(widths)]
-    return nn.Sequential(*stages, FewChannels(widths[-1], outputs, 3), nn.Tanh())
+    return nn.Sequential(*stages, FewChannels(widths[-1], outputs, 3))
 
 
 @final

@@ -7,9 +7,10 @@ Augmentation: Zhao et al. 2020 (arXiv:2006.10738). Labels are an extra here, by 
 
 Differs from the paper: reconstructions are compared by `pixel_pyramid`, the mean absolute difference of pixels at three
 sizes, where the paper has LPIPS, which needs a pretrained network; any image size, so gates span `skip` doublings; the
-window is half as high and wide as the image; scores are of one map. Noise inside the generator is left out
-after training, so a sample depends on its latent alone. The class's defaults are for small images and a few minutes:
-relativistic pairs with R1 (Huang et al. 2024, arXiv:2501.05441) where the paper has the hinge and spectral norm.
+window is half as high and wide as the image; scores are of one map; decoders end without tanh, which saturates. Noise
+inside the generator is left out after training, so a sample depends on its latent alone. The class's defaults are for
+small images and a few minutes: relativistic pairs with R1 (Huang et al. 2024, arXiv:2501.05441) where the paper has the
+hinge and spectral norm.
 """
 
 from __future__ import annotations
