@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -252,6 +253,21 @@ def test_options_stand_under_titles_of_their_own(capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     assert all(title in printed for title in (" run options ", " data options "))
     assert "options options" not in printed
+
+
+def test_help_breaks_lines_only_where_they_are_full(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    margin = " " * 23
+    printed = capsys.readouterr().out.splitlines()
+    lines = [text for line in printed if line[1:].startswith(margin) and (text := line.strip("│ "))]
+    room = 80 - len(margin) - len("│  │")
+    short = [line for line, after in pairwise(lines) if len(line) + 1 + len(after.split()[0]) <= room]
+    assert len(lines) > 50
+    assert not [line for line in short if not line.endswith((".", ")"))]
 
 
 def test_the_options_of_train_are_these_and_no_others(capsys: pytest.CaptureFixture[str]) -> None:

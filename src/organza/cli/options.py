@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import docstring_parser
 import tyro
+from docstring_parser import Docstring
 
 from organza.data.options import DataOptions
 from organza.errors import UsageError
@@ -41,6 +43,17 @@ class RecipeOptions:
 def parse(target: Callable[..., Result], args: list[str], *, verb: str, description: str) -> Result:
     """Build `target`, a dataclass, from the arguments after the verb; its docstrings are the help."""
     return tyro.cli(target, args=args, prog=f"organza {verb}", description=description, config=CONFIG)
+
+
+def in_whole_lines(kind: type, read: Callable[[type], Docstring] = docstring_parser.parse_from_object) -> Docstring:
+    """The docstrings of a class, those of its fields in one line each: tyro would break them where the source does."""
+    found = read(kind)
+    for entry in found.params:
+        entry.description = " ".join((entry.description or "").split())
+    return found
+
+
+docstring_parser.parse_from_object = in_whole_lines  # tyro reads docstrings by it, and has no setting for this
 
 
 def parse_with_recipe(

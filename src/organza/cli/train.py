@@ -11,9 +11,9 @@ from organza.settings import RunSettings
 
 DESCRIPTION = """Train a GAN on a data source: organza train [RECIPE[:PRESET]] [options]
 
-RECIPE is a family (organza recipes), a file of yours or an import path. Its own options, such as
---width, are listed by: organza train RECIPE --help. Without one, auto chooses family and settings from the
-data and the machine, and says why. The same command on the same --run goes on with it."""
+RECIPE is a family (organza recipes), a file of yours or an import path. Its own options are listed by: organza
+train RECIPE --help. Without one, auto chooses family and settings from the data and the machine, and says why.
+The same command on the same --run goes on with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
