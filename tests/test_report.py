@@ -382,8 +382,17 @@ def test_rows_of_one_moment_are_one_row_and_a_refused_step_is_not_forgotten():
 
 
 def test_a_few_steps_are_too_short_to_judge():
-    assert judge(rows_of(4), OBJECTIVES["nonsaturating"]).headline == "Too short to judge"
-    assert judge(rows_of(5), OBJECTIVES["nonsaturating"]).headline == "The game is in balance"
+    assert judge(rows_of(19), OBJECTIVES["nonsaturating"]).headline == "Too short to judge"
+    assert judge(rows_of(20), OBJECTIVES["nonsaturating"]).headline == "The game is in balance"
+
+
+def test_the_page_of_a_run_without_findings_says_what_the_doctor_says(tmp_path):
+    rows = rows_of(health_spread=1.0)
+    for row in rows:
+        row["health/spread"] = row.pop("health_spread")
+    assert "Healthy: the doctor finds nothing." in page_of(tmp_path, rows=rows).text
+    assert "Too short to judge: fewer than 3 examinations" in page_of(tmp_path, rows=rows_of()[:-1] + rows[-1:]).text
+    assert "What the doctor found" not in page_of(tmp_path, rows=rows_of()).text
 
 
 def test_the_objective_comes_from_the_recipe_or_the_terms():

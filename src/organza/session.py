@@ -17,8 +17,9 @@ from organza.data.options import MADE
 from organza.data.registry import absolute
 from organza.data.source import Source
 from organza.data.spec import ImageSpec
+from organza.doctor.catalogue import diagnose
 from organza.doctor.history import History
-from organza.doctor.visit import cure, summary, visit
+from organza.doctor.visit import cure, summary
 from organza.errors import CheckpointError, DivergedError, StorageError
 from organza.game import Batch, Clock, Game, Hook, Request, Stop
 from organza.hooks.console import say
@@ -348,10 +349,10 @@ def is_finished(run: Run, clock: Clock, budget: Budget, settings: RunSettings) -
 
 def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | None) -> None:
     """The report of a finished run, or how to go on with one that was stopped."""
-    findings, seen = visit(run), History(run.rows(), run.config)
+    history = History(run.rows(), run.config)
+    findings = diagnose(history)
     if findings or run.settings.doctor != "off":
-        told = summary(findings, steps=clock.step, exams=len(seen.exams), far=seen.remoteness)
-        say(f"doctor:   {told}" + (f"; see: organza doctor {run.quoted}" if findings else ""))
+        say(f"doctor:   {summary(findings, history)}" + (f"; see: organza doctor {run.quoted}" if findings else ""))
     if stop is not None and stop.is_final:
         say(f"finished early ({stop.reason}) after {clock.samples:,} samples")
     elif stop is not None:

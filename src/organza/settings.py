@@ -42,9 +42,9 @@ class RunSettings:
     """What the doctor does about an illness: warn; stop the run; treat (go back to the newest healthy checkpoint with
     the proposed change); off: never examine."""
     doctor_every: int = 10_000
-    """Samples between examinations, at least, but for ten that are spread over any run."""
+    """Samples between examinations; at most a tenth of the run, if it has rows (--log-every) so often."""
     doctor_share: float = 0.025
-    """Largest share of the training time that examinations may take, but for those ten."""
+    """Share of the training time up to which there are more examinations than one per tenth of the run."""
     track: tuple[TrackerName, ...] = ()
     """Experiment trackers that hear of rows, sample grids and findings; in Python one name will do. TensorBoard's files
     are in RUN/tensorboard; the others go where their own environment variables say."""

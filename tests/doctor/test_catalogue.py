@@ -105,7 +105,7 @@ def test_an_illness_that_lasts_is_found_first(illness: str) -> None:
     assert finding.evidence
     assert finding.why
     assert finding.change.words()
-    assert finding.title in summary(found, steps=1000, exams=9)
+    assert finding.title in summary(found, history([SICK[illness]] * 12))
     assert exit_code(found) == (ILL if finding.level == "error" else 0)
 
 
@@ -198,8 +198,13 @@ def test_a_leaking_augmentation_acts_less_often_or_goes(share: float, change: di
 
 
 def test_too_few_steps_are_not_called_healthy() -> None:
-    assert summary([], steps=49, exams=9) == "too short to judge: 49 steps, 50 are the least"
-    assert summary([], steps=50, exams=2) == "too short to judge: 2 examinations, 3 in a row make most illnesses"
-    assert summary([], steps=50, exams=3) == "healthy: the doctor finds nothing"
-    assert summary([], steps=50, exams=3, far=1.9) == "healthy: the doctor finds nothing"
-    assert "its samples are 3.2 times as far from the data" in summary([], steps=50, exams=3, far=3.2)
+    assert "fewer than 200 steps" in summary([], history([{}]))
+    assert "fewer than 3 examinations" in summary([], history([{}] * 2))
+    assert "never examined" in summary([], History([{"step": 200}], CONFIG))
+    assert summary([], history([{}] * 3)) == "healthy: the doctor finds nothing"
+
+
+def test_a_run_far_from_the_data_is_not_called_healthy() -> None:
+    told = [summary([], history([{"health/distance": far, "health/floor": 1.0}] * 3)) for far in (1.9, 3.2)]
+    assert told[0] == "healthy: the doctor finds nothing"
+    assert told[1].startswith("no illness, but its samples are 3.2 times as far from the data")

@@ -85,6 +85,16 @@ def test_a_run_without_a_doctor_has_no_examinations(tmp_path: Path, capsys: pyte
     assert "no examinations" in capsys.readouterr().out
 
 
+def test_a_run_that_begins_to_be_examined_late_is_not_examined_in_a_burst(tmp_path: Path) -> None:
+    settings = RunSettings(samples=8_000, device="cpu", log_every=64, doctor="off", pause_at=6_000)
+    run = organza.train("dcgan:tiny", data="ring8", run=tmp_path / "run", settings=settings)
+    organza.resume(run, settings=replace(settings, doctor="warn", pause_at=None))
+    exams = [row["progress"] for row in run.rows() if "health/spread" in row]
+    assert exams[0] < 0.8
+    assert exams[-1] == pytest.approx(1.0)
+    assert len(exams) <= 4
+
+
 def test_a_run_shorter_than_the_interval_is_examined_ten_times_and_at_its_end(tmp_path: Path) -> None:
     settings = RunSettings(samples=4_000, device="cpu", log_every=64)  # the interval is 10,000
     run = organza.train("dcgan:tiny", data="ring8", run=tmp_path / "run", settings=settings)

@@ -48,20 +48,16 @@ def main(args: list[str]) -> int:
 
 def show(folder: str) -> int:
     """Print the findings of a run."""
+    from organza.doctor.catalogue import diagnose
     from organza.doctor.history import History
-    from organza.doctor.visit import cure, exit_code, newest_exhibit, summary, visit
+    from organza.doctor.visit import cure, exit_code, newest_exhibit, summary
     from organza.run import open_run
 
     run = open_run(folder)
-    findings = visit(run)
     history = History(run.rows(), run.config)
-    exams, far = len(history.exams), history.remoteness
-    steps = next((row["step"] for row in reversed(run.rows()) if "step" in row), 0)
-    known = "unknown: it was never examined"
-    if findings or exams:
-        known = summary(findings, steps=steps, exams=exams, far=far)
-    print(f"{folder}: {known}")
-    if not exams:
+    findings = diagnose(history)
+    print(f"{folder}: {summary(findings, history)}")
+    if not history.exams:
         print("It holds no examinations (trained with --doctor off, or hardly begun), so most illnesses go unseen.")
     for treated in run.interventions:
         words = ", ".join(f"{name} = {value}" for name, value in treated["fields"].items())

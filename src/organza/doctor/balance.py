@@ -59,7 +59,7 @@ def generator_wins(history: History) -> Finding | None:
             return None
         return gap < 0.2 * width and distance > 4 * floor
 
-    period = history.lasting(sick, rows=history.exams, times=3)
+    period = history.lasting(sick, rows=history.exams)
     if period is None:
         return None
     gaps, widths = history.recent("health/gap", 3), history.recent("health/score_spread", 3)

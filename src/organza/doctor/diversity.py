@@ -23,7 +23,7 @@ def mode_collapse(history: History) -> Finding | None:
         spread, kinds = number(row.get("health/spread")), kinds_of(history, row)
         return None if spread is None else spread < WIDE or (kinds is not None and kinds < 0.25)
 
-    period = history.lasting(sick, rows=history.exams, times=3)
+    period = history.lasting(sick, rows=history.exams)
     if period is None:
         return None
     last = history.exams[-1]
@@ -108,7 +108,7 @@ def sameness(history: History) -> Finding | None:
         twin, spread = number(row.get("health/twin")), number(row.get("health/spread"))
         return None if twin is None or spread is None else twin < DISTINCT and spread >= WIDE
 
-    period = history.lasting(sick, rows=history.exams, times=3)
+    period = history.lasting(sick, rows=history.exams)
     if period is None:
         return None
     return Finding(

@@ -13,6 +13,9 @@ from organza.recipe import find
 
 Row = dict[str, Any]
 WARM_STEPS = 200
+"""Before so many steps nobody has learned anything."""
+IN_A_ROW = 3
+"""Sick examinations that make most illnesses; fewer are a bad day."""
 
 
 def turns_of(row: Row) -> set[str]:
@@ -104,7 +107,9 @@ class History:
         """The lowest value of a column; NaN if there is none."""
         return min((value for row in self.rows if (value := number(row.get(key))) is not None), default=math.nan)
 
-    def lasting(self, sick: Callable[[Row], bool | None], *, rows: Sequence[Row], times: int) -> tuple[int, int] | None:
+    def lasting(
+        self, sick: Callable[[Row], bool | None], *, rows: Sequence[Row], times: int = IN_A_ROW
+    ) -> tuple[int, int] | None:
         """Since and until when the newest rows are sick without a break, if at least `times` of them are.
 
         Args:

@@ -68,7 +68,7 @@ def penalty_dominates(history: History) -> Finding | None:
             gap, width = number(row.get("health/gap")), number(row.get("health/score_spread"))
             return None if force is None or gap is None or width is None else force > 2.5 * game and gap < 0.5 * width
 
-        period = history.lasting(sick, rows=history.exams, times=3) if own else None
+        period = history.lasting(sick, rows=history.exams) if own else None
         if period is not None:
             name = pull.rpartition("/")[2]
             force = mean(history.recent(pull, 3))
@@ -101,7 +101,7 @@ def rate_too_high(history: History) -> Finding | None:
         steps = steps_of(row)
         return max(steps) > 0.07 if steps else None
 
-    period = history.lasting(sick, rows=history.exams, times=3)
+    period = history.lasting(sick, rows=history.exams)
     thrown = [int(row["samples"]) for row in history.exams if max(steps_of(row), default=0.0) > 0.3]
     if period is None and thrown and history.is_far(4):
         period = thrown[0], thrown[-1]
@@ -128,7 +128,7 @@ def rate_too_low(history: History) -> Finding | None:
         return None
     return step_size(
         history,
-        history.lasting(sick, rows=history.exams, times=3),
+        history.lasting(sick, rows=history.exams),
         name="rate_too_low",
         threshold=5e-5,
         healthy="0.0001 to 0.02",

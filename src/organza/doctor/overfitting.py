@@ -28,7 +28,7 @@ def discriminator_overfits(history: History) -> Finding | None:
         share = memorised(row)
         return None if share is None else share > 0.4
 
-    period = history.lasting(sick, rows=history.exams, times=3)
+    period = history.lasting(sick, rows=history.exams)
     if period is None:
         return None
     shares = [share for row in history.exams[-3:] if (share := memorised(row)) is not None]
@@ -54,7 +54,7 @@ def memorisation(history: History) -> Finding | None:
         nearness = number(row.get("health/nearness"))
         return None if nearness is None else nearness < 0.5
 
-    period = history.lasting(sick, rows=history.exams, times=3)
+    period = history.lasting(sick, rows=history.exams)
     if period is None:
         return None
     return Finding(
@@ -86,7 +86,7 @@ def augmentation_leak(history: History) -> Finding | None:
             share = number(row.get(column))
             return None if share is None else share > LEAKED
 
-        period = history.lasting(sick, rows=history.exams, times=3)
+        period = history.lasting(sick, rows=history.exams)
         if period is not None:
             periods[column] = period
     if not periods:

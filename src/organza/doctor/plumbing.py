@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from organza.doctor.finding import Change, Evidence, Finding
-from organza.doctor.history import History, Row, mean, median, number
+from organza.doctor.history import IN_A_ROW, History, Row, mean, median, number
 from organza.doctor.remedies import pick
 
 
@@ -26,7 +26,7 @@ def range_mismatch(history: History) -> Finding | None:
         far = excess(row)
         return None if far is None else far > 0.4
 
-    period = history.lasting(sick, rows=history.exams, times=3)
+    period = history.lasting(sick, rows=history.exams)
     if period is None or history.config.get("spec", {}).get("kind") != "image":
         return None
     last = history.exams[-1]
@@ -108,8 +108,8 @@ def worse(history: History, ours: str, theirs: str) -> tuple[tuple[int, int] | N
         times = ratio(row)
         return None if times is None else times > 1.5
 
-    times = [value for row in history.exams[-3:] if (value := ratio(row)) is not None]
-    return history.lasting(sick, rows=history.exams, times=3), mean(times) if times else 1.0
+    times = [value for row in history.exams[-IN_A_ROW:] if (value := ratio(row)) is not None]
+    return history.lasting(sick, rows=history.exams), mean(times) if times else 1.0
 
 
 def data_bound(history: History) -> Finding | None:

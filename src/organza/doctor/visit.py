@@ -7,14 +7,10 @@ from pathlib import Path
 
 from organza.doctor.catalogue import diagnose
 from organza.doctor.finding import Finding, command_for
-from organza.doctor.history import History
+from organza.doctor.history import IN_A_ROW, WARM_STEPS, History
 from organza.errors import OrganzaError
 from organza.run import Run
 
-FEW_STEPS = 50
-"""Before so many steps no balance can be told from the random beginning."""
-FEW_EXAMS = 3
-"""Sick examinations in a row that most illnesses take."""
 FAR = 2.0
 """Times as far from the data as real samples from one another: nobody calls such samples good."""
 ILL = 3
@@ -31,18 +27,19 @@ def exit_code(findings: Sequence[Finding]) -> int:
     return ILL if any(finding.level == "error" for finding in findings) else 0
 
 
-def summary(findings: Sequence[Finding], *, steps: int, exams: int, far: float = 0.0) -> str:
-    """One line: whether a run is healthy, and if not, the likeliest cause; too few steps or examinations tell nothing.
-
-    A healthy run need not be good: `far` is its `History.remoteness`.
-    """
+def summary(findings: Sequence[Finding], history: History) -> str:
+    """One line: whether a run is healthy, the likeliest cause if not, or why nothing can be told."""
+    exams, far = len(history.exams), history.remoteness
     if not findings:
-        if steps < FEW_STEPS:
-            return f"too short to judge: {steps} steps, {FEW_STEPS} are the least"
-        if exams < FEW_EXAMS:
-            return f"too short to judge: {exams} examinations, {FEW_EXAMS} in a row make most illnesses"
-        told = f"; its samples are {far:.1f} times as far from the data as real samples from one another" * (far > FAR)
-        return f"healthy: the doctor finds nothing{told}"
+        if not history.is_warm:
+            return f"too short to judge: its players took fewer than {WARM_STEPS} steps"
+        if not exams:
+            return "unknown: it was never examined"
+        if exams < IN_A_ROW:
+            return f"too short to judge: fewer than {IN_A_ROW} examinations, which most illnesses take"
+        if far > FAR:
+            return f"no illness, but its samples are {far:.1f} times as far from the data as real ones from one another"
+        return "healthy: the doctor finds nothing"
     first, others = findings[0], len(findings) - 1
     more = f", and {others} more" if others else ""
     return f"{'ill' if exit_code(findings) else 'a warning'}: {first.title} (since {first.since:,} samples){more}"

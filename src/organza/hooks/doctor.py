@@ -35,7 +35,7 @@ CLASSIFIERS = {"mnist": "digits", "fashion-mnist": "fashion"}
 SURE = 0.5
 """Probability from which on a class counts."""
 LEAST = 10
-"""Examinations that a run has in any case."""
+"""Examinations that are spread over a whole run in any case, as far as it has so many rows."""
 
 
 @final
@@ -48,8 +48,8 @@ class Doctor:
         rows: The rows of metrics.jsonl so far.
         examiner: What takes the measurements.
         mode: What an error leads to.
-        every: Samples between examinations.
-        share: Of the training time that they may take; one that would take more is left out.
+        every: Samples between examinations; a tenth of the run at most.
+        share: Of the training time that others than those ten may take.
     """
 
     def __init__(
@@ -66,8 +66,7 @@ class Doctor:
         self.path, self.config, self.rows, self.examiner = run / "findings.jsonl", config, rows, examiner
         self.mode, self.every, self.share = mode, every, share
         self.began, self.spent_s = time.monotonic(), 0.0
-        self.due = 0
-        self.taken = len(History(rows, {}).exams)
+        self.due, self.overdue = 0, 0.0
         self.weights: dict[str, list[Tensor]] = {}
         self.weighed_at = 0
         self.steps: Row = {}
@@ -92,18 +91,18 @@ class Doctor:
 
     def measure(self, report: Report) -> Row:
         """The columns of an examination, if one is due and there is time for it."""
-        now, has_enough = time.monotonic(), self.taken > LEAST * report.clock.progress
+        now, clock = time.monotonic(), report.clock
         is_costly = self.spent_s > self.share * (now - self.began)
-        if report.failed or (has_enough and (is_costly or report.clock.samples < self.due)):
+        if report.failed or (clock.progress < self.overdue and (is_costly or clock.samples < self.due)):
             return {}
-        self.due = (report.clock.samples // self.every + 1) * self.every
+        self.due = (clock.samples // self.every + 1) * self.every
+        self.overdue = min(clock.progress + 1 / LEAST, 1.0)
         row = self.examiner(report.game, report.clock) | self.steps
         self.weights = {
             name: [parameter.detach().clone() for parameter in player.parameters]
             for name, player in report.game.players.items()
         }
         self.weighed_at = report.clock.step
-        self.taken += 1
         self.spent_s += time.monotonic() - now
         row["health/cost"] = round(self.spent_s / max(time.monotonic() - self.began, 1e-9), 4)
         return row

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from organza.doctor.finding import Evidence, Finding
-from organza.doctor.visit import FEW_EXAMS, newest_exhibit
+from organza.doctor.visit import newest_exhibit
 from organza.report.film import picture_uri
 from organza.report.sections import safe
 from organza.report.timeline import human
@@ -17,22 +17,22 @@ LOWER = {"memorisation": "the training sample nearest to each", "sameness": "the
 
 
 def health_section(
-    findings: Sequence[tuple[Finding, str]], folder: Path, interventions: Sequence[dict[str, Any]] = (), exams: int = 0
+    findings: Sequence[tuple[Finding, str]], folder: Path, interventions: Sequence[dict[str, Any]] = (), told: str = ""
 ) -> str:
-    """Each finding with its evidence and the command that tries the change; empty if too little was looked at.
+    """Each finding with its evidence and the command that tries the change; empty if there is nothing to tell.
 
     Args:
         findings: Likeliest cause first, each with its command, which may be empty.
         folder: The run folder, which may hold a picture of each.
         interventions: Changes that the run went through.
-        exams: How often the doctor looked.
+        told: The doctor's line on a run without findings.
     """
-    if not findings and not interventions and exams < FEW_EXAMS:
+    if not findings and not interventions and not told:
         return ""
     entries = "".join(treated(intervention) for intervention in interventions) + "".join(
         entry(finding, command, newest_exhibit(folder, finding)) for finding, command in findings
     )
-    lede = f"Nothing now, in {exams} examinations. That does not make the samples good: look at them, and score them."
+    lede = f"{safe(sentence(told or 'nothing now'))}. Look at the samples, and score them."
     if findings:
         lede = "The likeliest cause comes first; what follows may be its consequence. Try one change at a time."
     return (

@@ -16,6 +16,7 @@ from organza.data.source import Batch, Source
 from organza.data.spec import ImageSpec, Spec
 from organza.doctor.finding import Finding
 from organza.doctor.history import History
+from organza.doctor.visit import summary
 from organza.errors import OrganzaError
 from organza.pictures import save_aside
 from organza.report import sections
@@ -75,6 +76,7 @@ def write_report(
         verdict = Verdict(sentence(findings[0][0].title), findings[0][0].why.rstrip("."), "alarm")
     elif verdict.tone == "alarm" and not rows[-1].get("failed") and any("health/spread" in row for row in rows):
         verdict = replace(verdict, tone="watch")  # the doctor has looked at more than the scores
+    seen = History(rows, config)
     found = compare(fakes, source, spec) if isinstance(spec, ImageSpec) else None
     far = remote(found)
     film = read_film(folder / "samples")
@@ -89,7 +91,7 @@ def write_report(
         "remarks": remarks(course, far),
         "facts": sections.facts(course),
         "notices": sections.notices(rows),
-        "health": health_section(findings, folder, interventions, exams=len(History(rows, config).exams)),
+        "health": health_section(findings, folder, interventions, told=summary([], seen) if seen.exams else ""),
         "film": sections.film_section(film, picture_uri(folder / "real.png"), spec),
         "results": results_section(given, fakes, spec),
         "tour": tour_section(folder / "tour"),
