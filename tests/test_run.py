@@ -61,6 +61,12 @@ def test_the_same_configuration_takes_the_run_up_again(tmp_path: Path) -> None:
     assert made(tmp_path, samples=100, keep=7, log_every=5, pause_at=50).config == run.config
 
 
+def test_what_auto_means_for_the_machine_is_written_down(tmp_path: Path) -> None:
+    config = made(tmp_path, samples=100, device="cpu", precision="bf16").config
+    assert config["chosen"] == {"device": "cpu", "precision": "bfloat16"}
+    assert config["settings"]["precision"] == "bf16"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

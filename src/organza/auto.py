@@ -1,8 +1,8 @@
 """`auto`, the recipe of plain `organza train`: settings from the data and the machine.
 
-Its choices rest on measurements with 28 x 28 pixels on two CPU cores (docs/benchmarks.md, LOG.md); where it goes beyond
-them, to larger images and to GPUs, the reason that it gives says so. Schedules are shares of the budget, so the time
-allowed needs no choice of its own.
+Its choices rest on measurements with 28 x 28 pixels, and a few with 64 x 64, on two CPU cores (docs/benchmarks.md,
+LOG.md); where it goes beyond them, to larger images and to GPUs, the reason that it gives says so. Schedules are shares
+of the budget, so the time allowed needs no choice of its own.
 """
 
 from __future__ import annotations

@@ -54,11 +54,7 @@ def start(device: str, *, timeout_s: float = 600) -> None:
 
 
 def stop() -> None:
-    """Leave the group, if there is one, all ranks together.
-
-    A process that ends right after its last exchange is killed now and then: a thread of gloo still lets go of what
-    was sent while Python shuts down.
-    """
+    """Leave the group, if there is one, all ranks together, so that nobody's last message is lost; see also `leave`."""
     if dist.is_initialized():
         with suppress(RuntimeError):  # another rank is gone
             dist.barrier()
@@ -69,7 +65,8 @@ def leave(code: int) -> NoReturn:
     """End a process that torchrun started, without Python's own shutdown.
 
     In that, on a full machine, a thread of torch's now and then outlives the interpreter and aborts the process
-    ("terminate called without an active exception"), so that a run that has ended well counts as failed.
+    ("terminate called without an active exception"), so that a run that has ended well counts as failed. A script of
+    yours under torchrun should end by it, too.
     """
     sys.stdout.flush()
     sys.stderr.flush()

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from organza import __version__, checkpoint
+from organza import __version__, checkpoint, devices
 from organza.data.options import DataOptions
 from organza.data.registry import absolute
 from organza.data.spec import Spec
@@ -36,6 +36,8 @@ def describe(
 ) -> dict[str, Any]:
     """The contents of run.json."""
     recipe, is_file = found.recipe, found.name.endswith(".py")
+    device = devices.choose(settings.device)
+    precision = devices.precision(settings.precision, device)
     config = {
         "format": FORMAT,
         "recipe": {
@@ -53,6 +55,7 @@ def describe(
         },
         "spec": {"kind": spec.key, **asdict(spec)},
         "settings": {key: value for key, value in asdict(settings).items() if key not in ("run", "pause_at")},
+        "chosen": {"device": device, "precision": str(precision).removeprefix("torch.")},
         "versions": {"organza": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "launch": os.environ.get("TORCHELASTIC_RUN_ID"),
