@@ -106,10 +106,11 @@ def decided(
             say(source.notes[-1])
     if old:
         return replace(old.found, recipe=replace(old.found.recipe, **auto.asked)), source, options
-    found = auto.choose(
+    chosen = auto.choose(
         source.spec, count=len(source), device=device, world=distributed.world(), has_holes=options.pairs in HOLED
     )
-    found = replace(found, recipe=found.recipe.settled(source.spec, source.name))
+    recipe = chosen.recipe.settled(source.spec, source.name)
+    found = replace(chosen, recipe=recipe, why=(*chosen.why, *found.why))
     for reason in found.why if distributed.is_main() else ():
         say(f"auto: {reason}")
     return found, source, options

@@ -270,6 +270,14 @@ def test_help_breaks_lines_only_where_they_are_full(
     assert not [line for line in short if not line.endswith((".", ")"))]
 
 
+@pytest.mark.parametrize(("given", "says_why"), [([], True), (["--minutes", "3"], False), (["auto"], False)])
+def test_plain_train_says_why_it_takes_two_minutes(
+    given: list[str], says_why: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *given, "--dry-run"]) == 0
+    assert ("since no budget is given" in capsys.readouterr().out) == says_why
+
+
 def test_the_options_of_train_are_these_and_no_others(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", "--help"])

@@ -82,6 +82,9 @@ def parse_with_recipe(
     settings: RunSettings = given.settings
     if name is None and settings.samples is None and settings.epochs is None and settings.minutes is None:
         settings = replace(settings, minutes=DEFAULT_MINUTES)
+        found = replace(
+            found, why=(f"{DEFAULT_MINUTES:g} minutes, since no budget is given; with its start and report two",)
+        )
     return given, replace(found, recipe=given.recipe), settings
 
 
