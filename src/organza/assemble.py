@@ -90,6 +90,7 @@ def decided(
         options = replace(options, pairs="none")  # folders called A and B are classes to it
         source.close()
         source = open_data(data, options)
+    found.check(source.spec, source.name)
     if not isinstance(found.recipe, Auto):
         return replace(found, recipe=found.recipe.settled(source.spec, source.name)), source, options
     auto, old = found.recipe, None

@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import importlib.util
 import math
+import shlex
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -66,8 +67,8 @@ Conditional = Literal["auto", "yes", "no"]
 class Recipe(ABC):
     """How to set up one family of GANs: typed fields and one method. Subclasses are final.
 
-    A module that defines a recipe may define `PRESETS`, a dict from names to instances, and `DATA`, one from names of
-    presets to data options that belong to them.
+    A module that defines a recipe may define `PRESETS`, a dict from names to instances, `DATA`, one from names of
+    presets to data options that belong to them, and `SIDES`, one to the pixels of the images that they are made for.
     """
 
     accepts: ClassVar[tuple[type[Spec], ...]] = (ImageSpec, VectorSpec)
@@ -201,6 +202,17 @@ class Found:
     """Why it was chosen, if organza chose it: one phrase each."""
     data: dict[str, Any] = field(default_factory=dict)
     """Data options that belong to it, where the user gives no others. `pairs` is for data of single images."""
+    side: int = 0
+    """Pixels in height and width of the images that the preset is made for; 0: any."""
+
+    def check(self, data: Spec, source: str) -> None:
+        """Refuse images, of this source, that are not half as large as those that the preset is made for."""
+        if isinstance(data, ImageSpec) and 2 * max(data.height, data.width) < self.side:
+            raise DataError(
+                f"{self.name}:{self.preset} is made for images of {self.side} pixels, and {source} has {data.width}x"
+                f"{data.height}: take the settings for any size (organza train {shlex.quote(self.name)}), or bring the "
+                f"images to that size with --resize {self.side}"
+            )
 
 
 def find(name: str, **fields: Any) -> Found:
@@ -230,7 +242,8 @@ def find(name: str, **fields: Any) -> Found:
     except TypeError as error:
         raise UsageError(f"{recipe_class.__name__} of {base} needs a default for every field: {error}") from error
     implied = getattr(module, "DATA", {}).get(preset, {}) | implied
-    return Found(with_fields(recipe, fields), base, preset or None, data=implied)
+    side = getattr(module, "SIDES", {}).get(preset, 0)
+    return Found(with_fields(recipe, fields), base, preset or None, data=implied, side=side)
 
 
 def named(recipe: Recipe) -> Found:

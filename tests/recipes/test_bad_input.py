@@ -80,6 +80,61 @@ def test_too_few_samples_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("biggan:paper128", 128),
+        ("fastgan:paper", 256),
+        ("progan:celebahq", 1024),
+        ("r3gan:ffhq256", 256),
+        ("sngan:imagenet", 128),
+        ("stylegan2:paper256", 256),
+        ("stylegan3:t256", 256),
+        ("stylegan3:r256", 256),
+    ],
+)
+def test_presets_for_large_images_refuse_small_ones_and_say_what_takes_them(
+    name: str, side: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    family, data, run = name.split(":")[0], tmp_path / "bars.npz", tmp_path / "run"
+    np.savez(data, images=np.random.default_rng(0).integers(256, size=(64, 13, 19, 1), dtype=np.uint8))
+    assert train(name, data, run) == 1
+    message = f"{name} is made for images of {side} pixels, and bars has 19x13: "
+    mends = f"(organza train {family}), or bring the images to that size with --resize {side}\n"
+    for words in (["train", "--dry-run"], ["plan"], ["train"]):
+        capsys.readouterr()
+        assert main([words[0], name, *words[1:], "--data", str(data), "--device", "cpu"]) == 1
+        told = capsys.readouterr()
+        assert message in told.err
+        assert told.err.endswith(mends)
+        assert not told.out
+    assert not run.exists()
+    assert main(["train", family, "--data", str(data), "--device", "cpu", "--dry-run"]) == 0
+
+
+def test_what_a_preset_refuses_it_takes_at_half_its_size(sets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dry = ["train", "stylegan2:paper256", "--batch", "8", "--data", str(sets / "0.npz"), "--dry-run", "--resize"]
+    assert main([*dry, "127"]) == 1
+    assert "0 has 127x127" in capsys.readouterr().err
+    assert main([*dry, "16x128"]) == main([*dry, "256"]) == 0
+
+
+@pytest.mark.parametrize("name", ["biggan:cifar10", "progan:cifar10", "sngan:paper", "stylegan2:cifar"])
+def test_presets_for_32_pixels_take_digits(name: str) -> None:
+    assert main(["train", name, "--data", "mnist", "--device", "cpu", "--dry-run"]) == 0
+
+
+def test_a_recipe_of_the_users_own_may_say_for_which_images_a_preset_is_made(
+    sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["eject", "vanilla"]) == 0
+    with Path("my_vanilla.py").open("a") as file:
+        file.write('SIDES = {"tiny": 64}\n')
+    assert train("./my_vanilla.py:tiny", sets / "0.npz", tmp_path / "run") == 1
+    assert "0 has 16x16: take the settings for any size (organza train ./my_vanilla.py)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", FROM_IMAGES)
 def test_families_that_make_images_from_images_refuse_single_ones(
     name: str, sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

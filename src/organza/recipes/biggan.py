@@ -224,3 +224,5 @@ PRESETS = {
         latent=8, generator_width=4, critic_width=4, widest=2, embedding=4, attention=8, standing=2, batch=16, length=1
     ),
 }  # fmt: skip
+SIDES = {"cifar10": 32, "paper128": 128}
+"""Pixels in height and width of the images that these are made for."""

@@ -241,3 +241,5 @@ PRESETS = {
     ),
     "tiny": FastGAN(latent=8, width=1, critic_width=4, batch=16, length=1),
 }
+SIDES = {"paper": 256}
+"""Pixels in height and width of the images that these are made for."""

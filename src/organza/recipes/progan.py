@@ -217,3 +217,5 @@ PRESETS = {
     "cifar10": replace(PAPER, width=512, slope=750.0, growing=0.3, length=240.0),
     "tiny": ProGAN(latent=8, width=4, widest=8, batch=16, length=1),
 }
+SIDES = {"celebahq": 1024, "cifar10": 32}
+"""Pixels in height and width of the images that these are made for."""

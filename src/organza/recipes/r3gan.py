@@ -246,3 +246,5 @@ PRESETS = {
     ),
     "tiny": R3GAN(latent=8, width=8, widest=8, group=4, batch=16, length=1),
 }  # fmt: skip
+SIDES = {"cifar10": 32, "ffhq256": 256}
+"""Pixels in height and width of the images that these are made for."""

@@ -201,3 +201,5 @@ PRESETS = {
     ),
     "tiny": SNGAN(latent=8, generator_width=4, critic_width=4, widest=2, batch=16, length=1),
 }
+SIDES = {"paper": 32, "imagenet": 128}
+"""Pixels in height and width of the images that these are made for."""

@@ -222,3 +222,5 @@ PRESETS = {
     "cifar": StyleGAN2(halflife=5e5, length=2000, **PAPER, **GAME, **RATES, **LIGHT),
     "tiny": StyleGAN2(latent=8, w_size=8, width=4, widest=8, path_length=2.0, mixing=0.9, batch=16, length=1),
 }
+SIDES = {"paper256": 256, "cifar": 32}
+"""Pixels in height and width of the images that these are made for."""

@@ -222,3 +222,5 @@ PRESETS = {
     "r256": StyleGAN3(equivariance="rotation", width=128, blur=10.0, **PAPER, **GAME, **RATES),
     "tiny": StyleGAN3(latent=8, w_size=8, layers=3, margin=1, width=4, widest=8, critic_width=4, batch=16, length=1),
 }
+SIDES = {"t256": 256, "r256": 256}
+"""Pixels in height and width of the images that these are made for."""
