@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from organza.cli.__main__ import main
 from organza.data import DataOptions
 from organza.planning import estimate, pace_of, shortened
-from organza.recipe import find
+from organza.recipe import Recipe, find
 from organza.settings import RunSettings
 
 PEAK = (
@@ -18,6 +20,28 @@ PEAK = (
     "print('\\npeak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)"
 )
 """A small process starts the one that is measured: Linux lets it begin with the count of its parent."""
+
+
+INTERRUPTED = """
+class Slow(VanillaGAN):
+    def build(self, data):
+        game, file = super().build(data), Path(__file__)
+
+        def loss(batch, clock):
+            signal.raise_signal({number})
+            file.with_name("went on").touch()
+            return game.turns[0].loss(batch, clock)
+
+        return replace(game, turns=[replace(game.turns[0], loss=loss), *game.turns[1:]])
+"""
+
+
+def slow(folder: Path, number: int = signal.SIGINT) -> Recipe:
+    """A recipe during the first step of which a signal comes; it leaves a file behind if it is let go on."""
+    text = "import signal\nfrom dataclasses import replace\nfrom pathlib import Path\n"
+    text += "from organza.recipes.vanilla import VanillaGAN\n" + INTERRUPTED.format(number=int(number))
+    (folder / "slow.py").write_text(text)
+    return find(str(folder / "slow.py")).recipe
 
 
 def told(*arguments: str) -> dict[str, float]:
@@ -34,9 +58,36 @@ def test_a_plan_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(here)
     monkeypatch.setattr("tempfile.tempdir", str(aside))
     settings = RunSettings(device="cpu", samples=1_000_000)
-    text = estimate(find("wgan:tiny").recipe, data="ring8", settings=settings, options=DataOptions())
-    assert "for 1,000,000 samples" in text
+    lines = list(estimate(find("wgan:tiny").recipe, data="ring8", settings=settings, options=DataOptions()))
+    assert lines[-1].endswith("for 1,000,000 samples")
     assert not [*aside.glob("organza*"), *here.iterdir()]
+
+
+def test_what_is_known_at_once_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    lines = estimate(slow(tmp_path), data="ring8", settings=RunSettings(device="cpu"), options=DataOptions())
+    told = [next(lines) for _ in range(4)]
+    assert told[0].startswith("data ")
+    assert all(re.fullmatch(r"(generator|critic) +[\d,]+ parameters.*", line) for line in told[1:3])
+    assert told[3] == f"measuring 8 steps of {tmp_path / 'slow.py'} on ring8 ..."
+    with pytest.raises(KeyboardInterrupt):
+        next(lines)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_signal_ends_a_plan_within_its_step(
+    number: signal.Signals, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    slow(tmp_path, number)
+    before = signal.getsignal(number)
+    assert main(["plan", str(tmp_path / "slow.py"), "--data", "ring8", "--device", "cpu"]) == code
+    told = capsys.readouterr()
+    assert "measuring" in told.out
+    assert "pace" not in told.out
+    assert "after this step" not in told.err
+    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["slow.py"]
+    assert signal.getsignal(number) is before
 
 
 def test_nobody_hears_of_a_plan_and_no_doctor_interferes(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_a_batch_larger_than_the_data_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=message):
         organza.train("vanilla:tiny", data="ring8", run=tmp_path / "run", settings=TINY, options=options)
     with pytest.raises(UsageError, match=message):
-        estimate(find("vanilla:tiny").recipe, data="ring8", settings=TINY, options=options)
+        next(estimate(find("vanilla:tiny").recipe, data="ring8", settings=TINY, options=options))
     assert not (tmp_path / "run").exists()
 
 

@@ -11,6 +11,7 @@ import itertools
 import re
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
@@ -35,19 +36,29 @@ EXAMINED = 4
 """Steps between examinations, which are of two kinds in turn."""
 
 
-def estimate(recipe: Recipe, *, data: str, settings: RunSettings, options: DataOptions) -> str:
-    """A table of what training this recipe on this data takes on this machine, as text.
+def estimate(recipe: Recipe, *, data: str, settings: RunSettings, options: DataOptions) -> Iterator[str]:
+    """The lines of a table of what training this recipe on this data takes on this machine, each as soon as it is known.
 
     The memory is that of a process that has done nothing before.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM came.
     """
-    with TemporaryDirectory(prefix="organza-plan-") as folder, Signals() as signals, redirect_stdout(StringIO()):
-        device, source = prepare(settings), open_data(data, options)
-        recipe.fetch(offline=options.offline)
-        game = build(recipe, source, settings, weights=None)
+    with TemporaryDirectory(prefix="organza-plan-") as folder, Signals(is_patient=False) as signals:
+        with redirect_stdout(StringIO()):
+            device, source = prepare(settings), open_data(data, options)
+            recipe.fetch(offline=options.offline)
+            game = build(recipe, source, settings, weights=None)
+        shape = " x ".join(map(str, source.spec.shape))
+        yield f"{'data':<12} {len(source):,} samples of {shape}, {source.spec.num_classes} classes"
+        for name, player in game.players.items():
+            yield f"{name:<12} {count(player)}"
+        found = named(recipe)
+        yield f"measuring {STEPS} steps of {found.name} on {source.name} ..."
         drawn = recipe.batch * (1 + sum(turn.repeats - 1 for turn in game.turns))
         trial = shortened(settings, drawn=drawn, folder=Path(folder) / "run")
         run = create_run(
-            found=named(recipe),
+            found=found,
             data=data,
             data_name=source.name,
             options=options,
@@ -60,24 +71,19 @@ def estimate(recipe: Recipe, *, data: str, settings: RunSettings, options: DataO
         def watch(report: Report) -> None:
             seen.append((report.clock.samples, time.perf_counter()))
 
-        carry_out(run, game, recipe, source, trial, device=device, signals=signals, hooks=[watch])
+        with redirect_stdout(StringIO()):
+            carry_out(run, game, recipe, source, trial, device=device, signals=signals, hooks=[watch])
     pace, budget = pace_of(seen, examined=trial.doctor_every), budget_of(settings, recipe, len(source))
-    shape = " x ".join(map(str, source.spec.shape))
-    lines = [f"{'data':<12} {len(source):,} samples of {shape}, {source.spec.num_classes} classes"]
-    lines += [f"{name:<12} {count(player)}" for name, player in game.players.items()]
-    lines.append(f"{'state':<12} {state_bytes(game) / 2**20:,.0f} MiB of weights, averages and optimizer state")
+    yield f"{'state':<12} {state_bytes(game) / 2**20:,.0f} MiB of weights, averages and optimizer state"
     if device.startswith("cuda"):
         peak = torch.cuda.max_memory_allocated(device)
-        lines.append(f"{'on ' + device:<12} {peak / 2**20:,.0f} MiB of tensors at the peak of a run")
-    lines += [
-        f"{'memory':<12} {peak_bytes() / 2**20:,.0f} MiB at the peak of a run, on the host",
-        f"{'pace':<12} {per_second(pace)}",
-    ]
+        yield f"{'on ' + device:<12} {peak / 2**20:,.0f} MiB of tensors at the peak of a run"
+    yield f"{'memory':<12} {peak_bytes() / 2**20:,.0f} MiB at the peak of a run, on the host"
+    yield f"{'pace':<12} {per_second(pace)}"
     if budget.samples:
-        lines.append(f"{'time':<12} {clock_face(budget.samples / pace)} for {budget.samples:,} samples")
+        yield f"{'time':<12} {clock_face(budget.samples / pace)} for {budget.samples:,} samples"
     else:
-        lines.append(f"{'samples':<12} about {pace * 60 * (budget.minutes or 0):,.0f} in {budget.minutes:g} minutes")
-    return "\n".join(lines)
+        yield f"{'samples':<12} about {pace * 60 * (budget.minutes or 0):,.0f} in {budget.minutes:g} minutes"
 
 
 def shortened(settings: RunSettings, *, drawn: int, folder: Path) -> RunSettings:

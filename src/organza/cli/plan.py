@@ -23,5 +23,6 @@ def main(args: list[str]) -> int:
     from organza.planning import estimate
 
     found, options = foresee(found, given.data, settings, given.options)
-    print(estimate(found.recipe, data=given.data, settings=settings, options=options))
+    for line in estimate(found.recipe, data=given.data, settings=settings, options=options):
+        print(line, flush=True)
     return 0

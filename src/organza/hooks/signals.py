@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: finish the step, save, and leave."""
+"""SIGINT and SIGTERM: finish the step, save, and leave; or just leave."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ from organza.game import Report, Stop
 
 @final
 class Signals:
-    """While it is entered, the first signal asks the run to end after the step; a second Ctrl-C ends it at once."""
+    """While it is entered, the first signal asks the run to end after the step; a second Ctrl-C ends it at once.
 
-    def __init__(self) -> None:
+    Args:
+        is_patient: Else the first signal ends it at once, for there is nothing to save.
+    """
+
+    def __init__(self, *, is_patient: bool = True) -> None:
+        self.is_patient = is_patient
         self.received: signal.Signals | None = None
         self.previous: dict[int, Any] = {}
 
@@ -31,6 +36,8 @@ class Signals:
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Remember the signal. Under torchrun the launcher repeats it, so only a lone process can be cut short."""
+        if not self.is_patient:
+            raise KeyboardInterrupt(*[number] * (number != signal.SIGINT))
         again = self.received is not None and number == signal.SIGINT and "RANK" not in os.environ
         self.received = signal.Signals(number)
         if again:
