@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import re
 import signal
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console as Terminal
 
 import organza
 from organza import DataOptions, RunSettings, checkpoint
@@ -172,12 +176,12 @@ def test_a_line_comes_after_a_while_though_no_row_is_due(
 ) -> None:
     settings = RunSettings(samples=64, device="cpu", doctor="off", log_every=10_000)
     organza.train("vanilla:tiny", data="ring8", run=tmp_path / "quiet", settings=settings)
-    assert " left\n" not in capsys.readouterr().out
+    assert not re.search(r"(?m) left .* samples$", capsys.readouterr().out)
     monkeypatch.setattr("organza.hooks.console.SILENCE_S", 0.0)
     organza.train("vanilla:tiny", data="ring8", run=tmp_path / "slow", settings=settings)
-    told = [line for line in capsys.readouterr().out.splitlines() if line.endswith(" left")]
-    assert [line.split()[:3] for line in told] == [
-        [f"{share}%", str(samples), "samples"] for share, samples in ((25, 16), (50, 32), (75, 48), (100, 64))
+    told = [line.split() for line in capsys.readouterr().out.splitlines() if line.endswith(" samples")]
+    assert [[line[0], line[2], *line[-2:]] for line in told] == [
+        [f"{share}%", "left", str(samples), "samples"] for share, samples in ((25, 16), (50, 32), (75, 48), (100, 64))
     ]
 
 
@@ -387,6 +391,34 @@ def test_few_classes_take_several_columns_each(tmp_path: Path) -> None:
 def test_the_time_left_is_what_the_budget_allows() -> None:
     console = Console(title="run", budget=Budget(minutes=2), start=Clock())
     assert console.left(0.25) == "1:30 left"
+
+
+def test_share_time_and_pace_come_first_and_are_whole_on_a_terminal_of_80_columns() -> None:
+    row = {"progress": 0.04, "samples": 12_345_678, "epoch": 1234.5, "samples_per_s": 12_345.0}
+    terminal = Terminal(width=80, file=StringIO(), force_terminal=True, color_system=None, legacy_windows=False)
+    terminal.print(Console(title="run", budget=Budget(minutes=6000), start=Clock()).view(row))
+    assert isinstance(terminal.file, StringIO)
+    assert "  4%  96:00:00 left  12,345 samples/s  12,345.7 kimg  epoch 1234.50\n" in terminal.file.getvalue()
+
+
+def test_a_first_step_that_takes_much_of_the_minutes_is_told_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = RunSettings(device="cpu", doctor="off")
+    run = organza.train("vanilla:tiny", data="ring8", minutes=1e-6, run=tmp_path / "short", settings=settings)
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("The first step")]
+    assert len(told) == 1
+    assert re.match(r"The first step, of 16 samples, took about \d+:\d\d, so 1e-06 minutes hold about 1: ", told[0])
+    assert run.rows()[-1]["step"] == 1
+    console = Console(title="run", budget=Budget(minutes=10), start=Clock(step=5, samples=80, minutes=4))
+    for step, minutes in ((6, 6), (7, 9)):  # of the ten not more than a fifth; not the first
+        console.pulse(Report(Clock(step, 16 * step, minutes / 10, minutes), {}, {}, run.game()))
+    assert not capsys.readouterr().out
+    console.heard_at, console.began = math.inf, console.began - 126
+    console.pulse(Report(Clock(6, 96, 0.61, 6.1), {}, {}, run.game()))
+    assert "took about 2:06, so 10 minutes hold about 5: take a smaller --batch" in capsys.readouterr().out
+    organza.train("vanilla:tiny", data="ring8", samples=16, run=tmp_path / "counted", settings=settings)
+    assert "The first step" not in capsys.readouterr().out
 
 
 def test_class_names_never_lead_out_of_the_folder(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ EXAMINED = 4
 
 
 def estimate(recipe: Recipe, *, data: str, settings: RunSettings, options: DataOptions) -> Iterator[str]:
-    """The lines of a table of what training this recipe on this data takes on this machine, each as soon as it is known.
+    """A table of what training this recipe on this data takes on this machine: its lines, each once it is known.
 
     The memory is that of a process that has done nothing before.
 

@@ -9,6 +9,7 @@ from typing import Any, final
 from rich.console import Console as Terminal
 from rich.console import Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
@@ -20,6 +21,9 @@ PLAIN_EVERY_S = 10.0
 """Seconds between plain lines."""
 SILENCE_S = 20.0
 """Seconds after which a line comes even if no row does: the first one takes long where steps are slow."""
+
+SLOW = 0.2
+"""Share of the minutes allowed of which a first step is worth a warning."""
 
 
 def say(line: str) -> None:
@@ -57,23 +61,40 @@ class Console:
             return
         self.heard_at = time.monotonic()
         if self.live:
-            bar = ProgressBar(total=1, completed=row["progress"], width=40)
-            self.live.update(Group(bar, *(Text(line) for line in self.lines(row))))
+            self.live.update(self.view(row))
         elif row.get("failed") or time.monotonic() - self.printed_at >= PLAIN_EVERY_S:
             self.printed_at = time.monotonic()
             say(" | ".join(self.lines(row)))
 
     def pulse(self, report: Report) -> None:
-        """A step has been taken: say so if nothing has been heard for long."""
+        """A step has been taken: say so if nothing has been heard for long, or if it leaves no time for many."""
         now, clock = time.monotonic(), report.clock
+        if clock.step == self.start.step + 1:
+            self.warn(clock)
         if now - self.heard_at < SILENCE_S:
             return
         self.heard_at, pace = now, (clock.samples - self.start.samples) / (now - self.began)
-        line = f"{clock.progress:4.0%}  {clock.samples:,} samples  {per_second(pace)}  {self.left(clock.progress)}"
+        line = f"{clock.progress:4.0%}  {self.left(clock.progress)}  {per_second(pace)}  {clock.samples:,} samples"
         if self.live:
             self.live.update(Text(line))
         else:
             say(line)
+
+    def warn(self, first: Clock) -> None:
+        """Say after the first step if the minutes allowed hold few of its kind."""
+        budget, samples = self.budget.minutes or 0, first.samples - self.start.samples
+        if first.minutes - self.start.minutes > SLOW * budget:  # at most all of it, however long the step was
+            seconds = time.monotonic() - self.began
+            say(
+                f"The first step, of {samples:,} samples, took about {clock_face(seconds)}, so {budget:g} minutes hold "
+                f"about {max(1, round(60 * budget / seconds)):,}: take a smaller --batch, --resize or preset, and see "
+                "with organza plan what that gives"
+            )
+
+    def view(self, row: dict[str, Any]) -> Group:
+        """What a terminal shows of a row."""
+        bar = ProgressBar(total=1, completed=row["progress"], width=40)
+        return Group(Padding(bar), *(Text(line) for line in self.lines(row)))
 
     def left(self, progress: float) -> str:
         """The time that is left: of the minutes allowed, or if it goes on as it has since the beginning."""
@@ -84,10 +105,10 @@ class Console:
         return f"{clock_face(seconds)} left"
 
     def lines(self, row: dict[str, Any]) -> list[str]:
-        """Pace, numbers, meaning."""
+        """Time and pace, numbers, meaning."""
         pace = (
-            f"{row['progress']:4.0%}  {row['samples'] / 1000:,.1f} kimg  epoch {row['epoch']:.2f}  "
-            f"{per_second(row['samples_per_s'])}  {self.left(row['progress'])}"
+            f"{row['progress']:4.0%}  {self.left(row['progress'])}  {per_second(row['samples_per_s'])}  "
+            f"{row['samples'] / 1000:,.1f} kimg  epoch {row['epoch']:.2f}"
         )
         numbers = []
         if {"d_real", "d_fake"} <= row.keys():
