@@ -347,7 +347,9 @@ def test_an_audit_tells_copies_from_new_images(run: Run, tmp_path: Path, capsys:
     assert page.count('class="pair"') == 2 * 16 + 2
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert main(["audit", str(run.folder), "--count", "150", "--device", "cpu"]) == 0
-    assert "It repeats itself" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "It repeats itself" in told.out
+    assert told.err.startswith(f"searching {honest.searched:,} images of mnist for what 150 samples may copy ...\n")
     with pytest.raises(DataError, match="--count"):
         audit(run, count=5)
 

@@ -25,6 +25,9 @@ from organza.recipe import Found, Recipe
 from organza.run import Run, open_run
 from organza.settings import RunSettings
 
+FEWEST = 16
+"""Samples below which `auto` trains nothing, unless a batch is asked for."""
+
 
 def prepare(settings: RunSettings) -> str:
     """Device, ranks and the packages of trackers; must come before anything is computed."""
@@ -93,6 +96,14 @@ def decided(
     found.check(source.spec, source.name)
     if not isinstance(found.recipe, Auto):
         return replace(found, recipe=found.recipe.settled(source.spec, source.name)), source, options
+    if len(source) < FEWEST and not found.recipe.batch:
+        several = len(source) > 1
+        raise DataError(
+            f"{source.name} holds {len(source)} sample{'s' * several}, and a GAN needs {FEWEST} at least and hundreds to "
+            "learn anything: give more, cut large images into many with --resize 64 --crop tiles, or leave out --limit"
+            + f"; --batch {len(source)} takes so few all the same"
+            * several
+        )
     auto, old = found.recipe, None
     if settings.run and (settings.run / "run.json").exists():
         old = open_run(settings.run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -170,6 +171,8 @@ def audit(
                 f"{min(count, held_out.count)} images cannot tell copies from chance; {LEAST} or more are needed, both "
                 "of the fakes (--count) and of the held-out images"
             )
+        searched = f"{train.count:,} images of {reference.source.name}"
+        print(f"searching {searched} for what {count:,} samples may copy ...", file=sys.stderr, flush=True)
         game = run.game(path=path, device=device)
         known = looked(reference.cache, train, judge)
         labels = known.labels if game.is_conditional else None

@@ -33,6 +33,7 @@ def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
     assert all(verb in printed for verb in COMMANDS)
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("verb", COMMANDS)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from organza.cli.__main__ import main
 from organza.data.spec import VectorSpec
@@ -133,6 +134,32 @@ def test_a_recipe_of_the_users_own_may_say_for_which_images_a_preset_is_made(
         file.write('SIDES = {"tiny": 64}\n')
     assert train("./my_vanilla.py:tiny", sets / "0.npz", tmp_path / "run") == 1
     assert "0 has 16x16: take the settings for any size (organza train ./my_vanilla.py)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [1, 3, 15])
+def test_auto_refuses_too_few_images_and_says_what_helps(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("few").mkdir()
+    for index in range(count):
+        noise = np.random.default_rng(index).integers(256, size=(256, 256, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(f"few/{index}.png")
+    for words in (["train", "--dry-run"], ["plan"], ["train"]):
+        assert main([*words, "--data", "few"]) == 1
+        told = capsys.readouterr()
+        assert f"few holds {count} sample{'s' * (count > 1)}, and a GAN needs 16 at least" in told.err
+        assert ("--batch" in told.err) == (count > 1)
+        assert "auto:" not in told.out
+    assert not Path("runs").exists()
+    assert main(["train", "--data", "few", "--resize", "64", "--crop", "tiles", "--dry-run"]) == 0
+
+
+def test_auto_takes_sixteen_samples_and_fewer_if_told_their_batch(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--data", "mnist", "--limit", "16", "--dry-run"]) == 0
+    assert main(["train", "--data", "mnist", "--limit", "8", "--batch", "8", "--dry-run"]) == 0
+    assert main(["train", "r3gan", "--data", "mnist", "--limit", "24", "--dry-run"]) == 2
+    assert "set --batch to 24 at most" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", FROM_IMAGES)

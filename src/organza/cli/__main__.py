@@ -11,13 +11,13 @@ from organza import __version__
 from organza.errors import OrganzaError, UsageError
 
 COMMANDS = {
-    "train": ("train", "train a GAN on a data source; without arguments, on MNIST for two minutes"),
+    "train": ("train", "train a GAN on your data; without arguments, two minutes on MNIST"),
     "resume": ("resume", "go on with a run that was stopped, as if it had not been"),
     "finetune": ("finetune", "begin a new run from the weights of another"),
     "generate": ("generate", "make samples from a run: a grid, files, arrays or a film"),
     "apply": ("apply", "run a model that makes images from images on files of your own"),
-    "interpolate": ("interpolate", "film a walk between seeds, along a direction or from class to class"),
-    "explore": ("explore", "show what truncation, mixed styles or mixed classes do, in rows and columns"),
+    "interpolate": ("interpolate", "film a walk between seeds or classes, or along a direction"),
+    "explore": ("explore", "show truncation, mixed styles or mixed classes in one picture"),
     "directions": ("directions", "find directions in which samples change (SeFa, PCA) and keep them"),
     "project": ("project", "find the latents of images that you have (inversion)"),
     "evaluate": ("evaluate", "score a run, or samples in files, against real data"),

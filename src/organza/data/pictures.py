@@ -129,9 +129,10 @@ def refuse(found: Survey, options: DataOptions) -> None:
     command = found.command
     if not found.scan.pictures:
         what = f"{bad_files(bad)} ({first_few(bad)})" if bad else "no image"
+        more = f" To see every file run: {command}" if len(bad) > SHOWN else ""
         raise DataError(
             f"{where} holds {what}; it needs PNG, JPEG, WEBP, BMP, TIFF or GIF images, or a data file "
-            f"(.npz, .npy, idx). To see every file run: {command}"
+            f"(.npz, .npy, idx).{more}"
         )
     if options.strict and bad:
         raise DataError(
