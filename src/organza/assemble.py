@@ -97,12 +97,12 @@ def decided(
     if not isinstance(found.recipe, Auto):
         return replace(found, recipe=found.recipe.settled(source.spec, source.name)), source, options
     if len(source) < FEWEST and not found.recipe.batch:
-        several = len(source) > 1
+        count = len(source)
         raise DataError(
-            f"{source.name} holds {len(source)} sample{'s' * several}, and a GAN needs {FEWEST} at least and hundreds to "
+            f"{source.name} holds {count} sample{'s' * (count > 1)}, and a GAN needs {FEWEST} at least and hundreds to "
             "learn anything: give more, cut large images into many with --resize 64 --crop tiles, or leave out --limit"
-            + f"; --batch {len(source)} takes so few all the same"
-            * several
+            + f"; --batch {count} takes so few all the same"
+            * (count > 1)
         )
     auto, old = found.recipe, None
     if settings.run and (settings.run / "run.json").exists():

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from image_files import image_bytes, noise, write_images
 
+from organza.data import open_source
 from organza.data.check import check, render
+from organza.errors import DataError
 
 
 def test_a_clean_folder_is_ok_and_described(tmp_path, options):
@@ -39,6 +41,41 @@ def test_different_sizes_are_advised_with_the_command(tmp_path, options):
     mended = check(str(tmp_path), options(resize="48"))
     assert mended.ok
     assert any("2 images are smaller than 48x48" in sentence for sentence in mended.advice)
+
+
+def test_of_many_sizes_the_smallest_the_median_and_the_largest_are_told(tmp_path, options):
+    for side, first in (("trainA", 5), ("trainB", 50)):
+        (tmp_path / side).mkdir()
+        for index, width in enumerate((first + 4, first, first + 2, first + 3, first + 1)):
+            (tmp_path / side / f"{index}.png").write_bytes(image_bytes(noise(10, width, 3, seed=index)))
+    alone = render(check(str(tmp_path / "trainA"), options()))
+    assert "  sizes (5): smallest 5x10, median 7x10, largest 9x10\n" in alone
+    both = render(check(str(tmp_path), options()))
+    assert "smallest trainA 5x10, median trainA 7x10, largest trainA 9x10; smallest trainB 50x10, median" in both
+
+
+def test_no_error_ends_with_the_command_that_was_just_run(tmp_path, options):
+    (tmp_path / "empty").mkdir()
+    write_images(tmp_path / "mixed", 3)
+    (tmp_path / "bad").mkdir()
+    for name in ("bad", "mixed"):
+        (tmp_path / name / "x.png").write_bytes(b"no image")
+    for name, max_bad in (("empty", 1.0), ("bad", 1.0), ("mixed", 0.1), ("nosuch", 1.0)):
+        text = render(check(str(tmp_path / name), options(max_bad=max_bad)))
+        assert "error:" in text
+        assert f"data check {tmp_path / name}" not in text
+    with pytest.raises(DataError, match=r"To see all run: organza data check .*/bad$"):
+        open_source(str(tmp_path / "bad"), options())
+
+
+def test_what_holds_nothing_is_not_counted(tmp_path, options):
+    (tmp_path / "empty").mkdir()
+    for name, why in (("empty", "holds no image"), ("nosuch", "no such path")):
+        first, second, *more = render(check(str(tmp_path / name), options())).splitlines()
+        assert first == f"{tmp_path / name}: cannot be used"
+        assert second.startswith("  error: ")
+        assert why in second
+        assert not more
 
 
 def test_square_images_of_any_size_are_fine_and_one_bad_file_is_one(tmp_path, options):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from organza.data.paired_files import (
     spec_of_pairs,
 )
 from organza.data.pairs import PairSource, resized
-from organza.data.pictures import Survey, notes_of, refuse, size_text, spec_of
+from organza.data.pictures import SEE_ALL, Survey, notes_of, refuse, size_text, spec_of
 from organza.data.registry import open_source, picture_path, refuse_pair_options, unseen_part
 from organza.data.source import Source
 from organza.data.spec import ImageSpec, Spec
@@ -29,6 +30,8 @@ from organza.errors import DataError, OrganzaError, UsageError
 
 PIECE = 1024
 SHOWN = 10
+SIZES = 4
+"""Sizes of images up to which each is listed."""
 FEW_IMAGES = 1000
 MEND = "Mend or delete the bad files listed above, so that nothing is skipped."
 
@@ -118,7 +121,7 @@ def _check_pairs(source: str, found: PairSurvey, options: DataOptions) -> Check:
         for side, own in zip(found.sides, resized(options, factor=found.factor), strict=True):
             advice += _advise_on_files(side, own)
     except (DataError, UsageError) as failure:
-        error = str(failure)
+        error = str(failure).partition(SEE_ALL)[0]
     sizes: dict[str, int] = {}
     modes: Counter[str] = Counter()
     groups: dict[tuple[str, ...], list[str]] = {}
@@ -168,7 +171,7 @@ def _check_pictures(source: str, found: Survey, options: DataOptions) -> Check:
             name = found.path.name
             refuse_groups(options.clusters, classes=spec.classes, samples=len(found.scan.pictures), name=name)
     except (DataError, UsageError) as failure:
-        error = str(failure)
+        error = str(failure).partition(SEE_ALL)[0]
     pictures, labels = found.scan.pictures, found.labels
     groups: dict[str, list[str]] = {}
     for picture in pictures:
@@ -270,7 +273,8 @@ def _advise(count: int, classes: dict[str, int], duplicates: Sequence[tuple[str,
 
 def render(check: Check) -> str:
     """The check as plain text, for a terminal or a log."""
-    lines = [f"{check.source}: {check.count:,} samples" + ("" if check.ok else ", cannot be used as it is")]
+    found = f"{check.count:,} samples" + ", cannot be used as it is" * (not check.ok)
+    lines = [f"{check.source}: {found if check.count else 'cannot be used'}"]
     if check.pairs:
         lines.append(f"  image to image: {_plain(check.pairs)}")
     for key, image in check.spec.images.items() if check.spec else ():
@@ -280,10 +284,11 @@ def render(check: Check) -> str:
         lines.append(f"  unseen: {check.unseen}")
     tables = {"sizes": check.sizes, "stored as": check.modes, "classes": check.classes}
     for title, table in tables.items():
-        if table:
-            shown = ", ".join(f"{name}: {number:,}" for name, number in list(table.items())[:SHOWN])
-            more = f", and {len(table) - SHOWN:,} more" if len(table) > SHOWN else ""
-            lines.append(f"  {title} ({len(table):,}): {shown}{more}")
+        shown = ", ".join(f"{name}: {number:,}" for name, number in list(table.items())[:SHOWN])
+        shown += f", and {len(table) - SHOWN:,} more" * (len(table) > SHOWN)
+        if title == "sizes" and len(table) > SIZES:
+            shown = _spread(table)
+        lines += [f"  {title} ({len(table):,}): {shown}"] * bool(table)
     groups = {" = ".join(group[:3]): f"{len(group)} times" for group in check.duplicates}
     for title, reasons in {"bad files": check.bad, "passed over": check.ignored, "duplicates": groups}.items():
         if reasons:
@@ -294,6 +299,18 @@ def render(check: Check) -> str:
     lines += [f"  advice: {_plain(sentence)}" for sentence in check.advice]
     lines += [f"  error: {_plain(check.error)}"] if check.error else []
     return "\n".join(lines)
+
+
+def _spread(sizes: dict[str, int]) -> str:
+    """Smallest, median and largest by area, of each side where there are two."""
+    sides: dict[str, list[str]] = {}
+    for name, count in sizes.items():
+        sides.setdefault(name.rpartition(" ")[0], []).extend([name] * count)
+    words = []
+    for names in sides.values():
+        names.sort(key=lambda name: math.prod(map(int, name.rpartition(" ")[2].split("x"))))
+        words.append(f"smallest {names[0]}, median {names[len(names) // 2]}, largest {names[-1]}")
+    return "; ".join(words)
 
 
 def _plain(text: str) -> str:

@@ -16,6 +16,7 @@ from organza.data.memory import MEMORY_LIMIT
 from organza.data.options import DataOptions
 from organza.data.pairs import PairSource, relation, resized
 from organza.data.pictures import (
+    SEE_ALL,
     Survey,
     bad_files,
     closed_on_error,
@@ -204,7 +205,7 @@ def refuse_pairs(found: PairSurvey, options: DataOptions) -> None:
             f"{found.source.files.path} holds {found.count:,} whole pairs and {bad_files(found.missing)} "
             f"({first_few(found.missing)}). Add the missing images or delete the others; or accept it with "
             f"--max-bad {min(1.0, np.ceil(share * 100) / 100):g}"
-            f"{'' if found.layout.masks else '; or take the images as unpaired: --paired no'}. To see all run: "
+            f"{'' if found.layout.masks else '; or take the images as unpaired: --paired no'}.{SEE_ALL}"
             f"{found.source.command}"
         )
     if found.layout.is_paired:

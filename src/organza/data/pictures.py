@@ -25,6 +25,8 @@ from organza.errors import DataError, OrganzaError
 
 CHANNELS = {"gray": 1, "rgb": 3, "rgba": 4}
 SHOWN = 5
+SEE_ALL = " To see all run: "
+"""Ends errors about files, before the command that lists them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,21 +131,20 @@ def refuse(found: Survey, options: DataOptions) -> None:
     command = found.command
     if not found.scan.pictures:
         what = f"{bad_files(bad)} ({first_few(bad)})" if bad else "no image"
-        more = f" To see every file run: {command}" if len(bad) > SHOWN else ""
         raise DataError(
             f"{where} holds {what}; it needs PNG, JPEG, WEBP, BMP, TIFF or GIF images, or a data file "
-            f"(.npz, .npy, idx).{more}"
+            f"(.npz, .npy, idx)." + f"{SEE_ALL}{command}" * bool(bad or found.scan.ignored)
         )
     if options.strict and bad:
         raise DataError(
             f"{where} has {bad_files(bad)} ({first_few(bad)}) and --strict allows none. "
-            f"Mend or delete them, or leave out --strict. To see all run: {command}"
+            f"Mend or delete them, or leave out --strict.{SEE_ALL}{command}"
         )
     if found.bad_share > options.max_bad:
         raise DataError(
             f"{where} has {bad_files(bad)} ({first_few(bad)}), {found.bad_share:.1%} of all; at most "
             f"{options.max_bad:.1%} are skipped. Mend or delete them, or accept it with --max-bad "
-            f"{min(1.0, np.ceil(found.bad_share * 100) / 100):g}. To see all run: {command}"
+            f"{min(1.0, np.ceil(found.bad_share * 100) / 100):g}.{SEE_ALL}{command}"
         )
 
 
