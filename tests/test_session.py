@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,47 +203,87 @@ def test_a_batch_larger_than_the_data_set_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_finetune_brings_images_to_the_size_of_the_run_and_says_what_else_differs(tmp_path: Path) -> None:
-    random, old = np.random.default_rng(0), tmp_path / "old"
-    settings = RunSettings(samples=32, device="cpu", run=tmp_path / "new")
+@pytest.fixture
+def arrays(tmp_path: Path) -> Callable[..., str]:
+    """Writes noise to a file and says where."""
 
-    def data(name: str, side: int, channels: int, classes: int) -> str:
-        images = random.integers(256, size=(60, side, side, channels), dtype=np.uint8)
-        np.savez(tmp_path / name, images=images, labels=np.arange(60) % classes)
+    def write(name: str, *, side: int = 8, channels: int = 1, classes: int = 0, count: int = 60) -> str:
+        images = np.random.default_rng(0).integers(256, size=(count, side, side, channels), dtype=np.uint8)
+        labels = {"labels": np.arange(count) % classes} if classes else {}
+        np.savez(tmp_path / name, images=images, **labels)
         return str(tmp_path / name)
 
-    organza.train("dcgan:tiny", data=data("a.npz", 8, 1, 3), run=old, settings=TINY)
-    with pytest.raises(DataError, match=r"old was trained on 3 classes \(0, 1, 2\), your data has 2 classes \(0, 1\)"):
-        organza.finetune(old, data=data("b.npz", 8, 1, 2), settings=settings, options=DataOptions())
-    with pytest.raises(DataError, match=r"1 x 8 x 8, your data has 3 x 8 x 8, .* add --channels gray,"):
-        organza.finetune(old, data=data("c.npz", 8, 3, 3), settings=settings, options=DataOptions())
-    both = r"1 x 8 x 8 and 3 classes \(0, 1, 2\), your data has 3 x 8 x 8 and 2 classes .*--channels gray and give data"
-    with pytest.raises(DataError, match=both):
-        organza.finetune(old, data=data("e.npz", 8, 3, 2), settings=settings, options=DataOptions())
-    new = organza.finetune(old, data=data("d.npz", 12, 1, 3), settings=settings, options=DataOptions())
-    assert new.spec == organza.open(old).spec
+    return write
 
 
-def test_finetune_on_other_classes_takes_groups_in_their_place_and_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_finetune_brings_images_to_the_size_of_the_run_and_says_what_else_differs(
+    tmp_path: Path, arrays: Callable[..., str]
 ) -> None:
-    random = np.random.default_rng(0)
-    for name, classes in (("a.npz", 3), ("b.npz", 2)):
-        images = random.integers(256, size=(60, 8, 8, 1), dtype=np.uint8)
-        np.savez(tmp_path / name, images=images, labels=np.arange(60) % classes)
-    first, other = (str(tmp_path / name) for name in ("a.npz", "b.npz"))
+    old, settings = tmp_path / "old", RunSettings(samples=32, device="cpu", run=tmp_path / "new")
+    organza.train("dcgan:tiny", data=arrays("a.npz", classes=3), run=old, settings=TINY)
+
+    def tune(data: str, **options: Any) -> organza.Run:
+        return organza.finetune(old, data=data, settings=settings, options=DataOptions(**options))
+
+    with pytest.raises(DataError, match=r"old was trained on 3 classes \(0, 1, 2\), your data has 2 classes \(0, 1\)"):
+        tune(arrays("b.npz", classes=2))
+    with pytest.raises(DataError, match="not fit; give data with the same classes, or begin anew"):
+        tune(arrays("few.npz", classes=2, count=59))  # 20 for each group are the least
+    with pytest.raises(DataError, match=r"1 x 8 x 8, your data has 3 x 8 x 8, .* take --channels gray,"):
+        tune(arrays("c.npz", classes=3, channels=3))
+    both = (
+        "1 x 8 x 8 and 3 classes .* 3 x 8 x 8 and 2 classes .* take --channels gray and give data .* classes, or begin"
+    )
+    with pytest.raises(DataError, match=both):
+        tune(arrays("e.npz", classes=2, channels=3))
+    wide = arrays("d.npz", classes=3, side=12)
+    with pytest.raises(DataError, match=r"1 x 8 x 8, your data has 1 x 16 x 16, .*; take --resize 8x8, or begin"):
+        tune(wide, resize="16x16")
+    with pytest.raises(DataError, match=r"your data has 5 x 8 x 8, .*; give images of 1 channel, or begin"):
+        tune(arrays("f.npz", classes=3, channels=5))
+    assert tune(wide).spec == organza.open(old).spec
+
+
+def test_finetune_says_of_classes_and_kinds_of_data_only_what_can_be_followed(
+    tmp_path: Path, arrays: Callable[..., str]
+) -> None:
+    settings = RunSettings(samples=32, device="cpu", run=tmp_path / "new")
+    one, three = arrays("one.npz", classes=1), arrays("three.npz", classes=3)
+    old = organza.train("dcgan:tiny", data=one, run=tmp_path / "old", settings=TINY)
+    with pytest.raises(DataError, match=r"on 1 class \(0\), your data has 3 classes .*; take --no-labels, or begin"):
+        organza.finetune(old, data=three, settings=settings, options=DataOptions())
+    with pytest.raises(DataError, match=r"your data has 3 classes .*; leave out --clusters 3, or begin"):
+        organza.finetune(old, data=three, settings=settings, options=DataOptions(labels=False, clusters=3))
+    organza.finetune(old, data=three, settings=settings, options=DataOptions(labels=False))
+    points = organza.train("dcgan:tiny", data="ring8", run=tmp_path / "points", settings=TINY)
+    with pytest.raises(DataError, match=r"on vector data, your data has image data, .*; give such data, or begin"):
+        organza.finetune(points, data=three, settings=settings, options=DataOptions())
+
+
+def test_finetune_on_other_classes_takes_groups_in_their_place_and_says_which_labels_are_left_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arrays: Callable[..., str]
+) -> None:
+    first, other, bare = arrays("a.npz", classes=3), arrays("b.npz", classes=2), arrays("bare.npz")
     organza.train("dcgan:tiny", data=first, run=tmp_path / "old", settings=TINY)
     settings = RunSettings(samples=32, device="cpu", run=tmp_path / "new")
-    with pytest.raises(DataError, match=r"same classes \(or add --no-labels --clusters 3, groups of similar samples"):
+    with pytest.raises(DataError, match=r"same classes \(or take --no-labels --clusters 3, groups of similar samples"):
         organza.finetune(tmp_path / "old", data=other, settings=settings, options=DataOptions())
     grouped = organza.finetune(
         tmp_path / "old", data=other, settings=settings, options=DataOptions(labels=False, clusters=3)
     )
     assert grouped.spec.num_classes == 3
     capsys.readouterr()
-    again = RunSettings(samples=32, device="cpu", run=tmp_path / "again")
-    organza.finetune(tmp_path / "new", data=first, settings=again, options=DataOptions())
-    assert f"Labels of {first} are left aside" in capsys.readouterr().out
+    for index, (data, labels) in enumerate([(first, True), (first, False), (bare, True), (other, True)]):
+        again = RunSettings(samples=32, device="cpu", run=tmp_path / f"again{index}")
+        tuned = organza.finetune(grouped, data=data, settings=again, options=DataOptions(labels=labels))
+        assert tuned.spec.grouped
+        assert ("labels of a are left aside" in capsys.readouterr().out) == (index == 0)
+    assert tuned.data_options.clusters_of is None  # the run's own data, whose groups are found as they were
+    more = organza.finetune(
+        tmp_path / "again0", data=bare, settings=RunSettings(samples=32, device="cpu", run=tmp_path / "more")
+    )
+    assert more.data_options.clusters_of == other  # the same groups all along
+    assert organza.resume(more, samples=48).spec == more.spec
 
 
 def test_a_batch_that_ranks_cannot_share_and_two_budgets_are_usage_errors(tmp_path: Path) -> None:

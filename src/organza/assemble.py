@@ -12,6 +12,7 @@ from torch.nn import BatchNorm1d, BatchNorm2d
 from organza import checkpoint, devices, distributed
 from organza.auto import Auto
 from organza.data import DataOptions, open_source
+from organza.data.groups import LEAST
 from organza.data.made import MadePairs
 from organza.data.options import HOLED
 from organza.data.pictures import CHANNELS
@@ -21,7 +22,7 @@ from organza.errors import DataError, UsageError
 from organza.game import Game
 from organza.hooks.console import say
 from organza.hooks.trackers import check
-from organza.recipe import Found, Recipe
+from organza.recipe import Conditional, Found, Recipe, known_classes
 from organza.run import Run, open_run
 from organza.settings import RunSettings
 
@@ -139,19 +140,35 @@ def foresee(found: Found, data: str, settings: RunSettings, options: DataOptions
     found, source, options = decided(found, data, open_source(data, options), settings, options, device=device)
     with closing(source):
         check(settings.track)
-        build(found.recipe, source, settings, weights=None, world=max(settings.devices, distributed.world()))
+        world = max(settings.devices, distributed.world())
+        build(found.recipe, source, settings, weights=None, world=world, labels=options.labels)
     return found, options
 
 
-def build(recipe: Recipe, source: Source, settings: RunSettings, *, weights: Path | None, world: int = 0) -> Game:
+def build(
+    recipe: Recipe,
+    source: Source,
+    settings: RunSettings,
+    *,
+    weights: Path | None,
+    world: int = 0,
+    labels: bool = True,
+) -> Game:
     """The game for this data with its initial weights, or those of a checkpoint that was found whole.
 
+    Args:
+        recipe: Builds it.
+        source: The data.
+        settings: Of the run.
+        weights: The checkpoint.
+        world: Processes that are to share a batch; 0: those that run now.
+        labels: Whether labels of the data were read where there are any.
+
     Raises:
-        OrganzaError: The family cannot learn from such data, or its batch does not suit them or the `world`, the
-            number of processes that are to share it (0: those that run now).
+        OrganzaError: The family cannot learn from such data, or its batch does not suit them or the processes.
     """
     world = world or distributed.world()
-    recipe.check(source.spec)
+    recipe.check(source.spec, count=len(source), labels=labels)
     if len(source) < 2:
         raise DataError(
             f"{source.name} holds a single sample, and a GAN needs two at least and hundreds to learn anything: give "
@@ -185,24 +202,20 @@ def refuse_single_samples(game: Game, count: int, micro_batch: int | None) -> No
         )
 
 
-def refuse_others(origin: Run, spec: Spec, recipe: Recipe) -> None:
+def refuse_others(origin: Run, source: Source, recipe: Recipe, options: DataOptions) -> None:
     """Raise if the weights of a run are of another kind of data or other networks: say what differs, and what to do."""
-    before, made, given, mends = origin.spec, list[str](), list[str](), list[str]()
+    before, spec, made, given, mends = origin.spec, source.spec, list[str](), list[str](), list[str]()
     if before.shape != spec.shape:
-        made.append(" x ".join(map(str, before.shape)))
-        given.append(" x ".join(map(str, spec.shape)))
-        if isinstance(before, ImageSpec) and isinstance(spec, ImageSpec):
-            is_sized = (before.height, before.width) == (spec.height, spec.width)
-            mode = next((f" --channels {name}" for name, count in CHANNELS.items() if count == before.channels), "")
-            mends.append("add" + f" --resize {before.width}x{before.height}" * (not is_sized) + mode)
-        else:
-            mends.append("give such data")
-    if before.num_classes != spec.num_classes:
         for side, s in ((made, before), (given, spec)):
-            side.append(f"{s.num_classes} classes ({', '.join(s.classes[:12])})" if s.classes else "no classes")
-        groups = f"{'--no-labels ' if spec.classes else ''}--clusters {before.num_classes}"
-        same = f"give data with the same classes (or add {groups}, groups of similar samples in their place)"
-        mends.append(same if before.classes else "add --no-labels")
+            side.append(" x ".join(map(str, s.shape)) if before.key == spec.key else f"{s.key} data")
+        mends.append(mend_of_shape(before, spec))
+    how: Conditional = getattr(origin.recipe, "conditional", "auto" if origin.recipe.needs_labels else "no")
+    told = known_classes(before, how)
+    if before.key == spec.key and told != known_classes(spec, how):
+        for side, s in ((made, before), (given, spec)):
+            names = f"{s.num_classes} class{'es' * (s.num_classes != 1)} ({', '.join(s.classes[:12])})"
+            side.append(names if s.classes else "no classes")
+        mends.append(mend_of_classes(before, source, options, told=told, is_alike=not mends))
     if mends:
         raise DataError(
             f"{origin.folder} was trained on {' and '.join(made)}, your data has {' and '.join(given)}, so its weights "
@@ -215,3 +228,29 @@ def refuse_others(origin: Run, spec: Spec, recipe: Recipe) -> None:
             f"the weights of {origin.folder} do not fit networks made with {', '.join(changed)}: leave out what "
             "changes the networks"
         )
+
+
+def mend_of_shape(before: Spec, spec: Spec) -> str:
+    """What brings samples of one shape to the shape of those before."""
+    if not (isinstance(before, ImageSpec) and isinstance(spec, ImageSpec)):
+        return "give such data"
+    names = {count: name for name, count in CHANNELS.items()}
+    mends = [f"--resize {before.width}x{before.height}"] if before.shape[1:] != spec.shape[1:] else []
+    if before.channels != spec.channels:
+        if not {before.channels, spec.channels} <= names.keys():
+            return f"give images of {before.channels} channel{'s' * (before.channels != 1)}"
+        mends.append(f"--channels {names[before.channels]}")
+    return f"take {' '.join(mends)}"
+
+
+def mend_of_classes(before: Spec, source: Source, options: DataOptions, *, told: int, is_alike: bool) -> str:
+    """What brings data to as many classes as networks are `told`; `is_alike`: nothing else is amiss."""
+    if source.spec.grouped and (before.grouped or not told):
+        return f"leave out --clusters {options.clusters}"
+    if not told:
+        return "take --no-labels"
+    mend = "give data with the same classes"
+    if is_alike and not source.spec.has_source and len(source) >= told * LEAST:
+        bare = "" if source.spec.grouped or not source.spec.classes else "--no-labels "
+        mend += f" (or take {bare}--clusters {told}, groups of similar samples in their place)"
+    return mend

@@ -11,17 +11,13 @@ import numpy as np
 import torch
 
 from organza import __version__, pictures
+from organza.data.groups import ways_to_classes
 from organza.data.source import encode
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import StorageError, UsageError
 from organza.game import Request
 from organza.inference import latents
 from organza.run import Run
-
-NO_CLASSES = (
-    "this run was trained without labels, so there are no classes to ask for; where the data has labels train with "
-    "--conditional yes, else with groups of similar samples as classes: --clusters 10"
-)
 
 
 @final
@@ -49,7 +45,7 @@ def generate(
     game = run.game(path=checkpoint, device=device)
     labels = None
     if label is not None:
-        labels = torch.full((count,), class_index(run.spec, label, game.is_conditional))
+        labels = torch.full((count,), class_index(run, label, game.is_conditional))
     made = game.generate(Request(count, seed=seed, labels=labels, truncation=truncation))
     return stored(made, run.spec)
 
@@ -68,15 +64,31 @@ def stored(made: dict[str, torch.Tensor], spec: Spec) -> Generated:
     return Generated(samples, made["label"].cpu().numpy() if "label" in made else None)
 
 
-def class_index(spec: Spec, label: str | int, conditional: bool) -> int:
+def class_index(run: Run, label: str | int, conditional: bool) -> int:
     """A class by its name or index."""
     if not conditional:
-        raise UsageError(NO_CLASSES)
+        raise UsageError(no_classes(run))
+    spec = run.spec
     if str(label) in spec.classes:
         return spec.classes.index(str(label))
     if str(label).isdecimal() and int(label) < spec.num_classes:
         return int(label)
     raise UsageError(f"no class {label!r}; this run knows {', '.join(spec.classes)} (or 0 to {spec.num_classes - 1})")
+
+
+def no_classes(run: Run) -> str:
+    """Why the generator of a run is told no classes, and what would tell it some."""
+    asked, data = getattr(run.recipe, "conditional", None), run.config["data"]
+    if asked is None:
+        return (
+            f"{run.config['recipe']['name']} takes no labels, so there are no classes to ask for; a family that does: "
+            "organza train dcgan"
+        )
+    ways = ways_to_classes(run.spec, count=data.get("count"), labels=run.data_options.labels)
+    mends = [", or ".join(ways)] if ways and run.spec.num_classes < 2 else []
+    mends += ["take --conditional auto"] if asked == "no" else []
+    told = f"; to train with some, {' and '.join(mends)}" if mends else ""
+    return f"this run was trained without labels, so there are no classes to ask for{told}"
 
 
 def write(run: Run, made: Generated, out: Path, *, seed: int, mark: bool = True) -> str:
@@ -163,7 +175,7 @@ def interpolate(
     if conditional:
         classes = torch.arange(count) % spec.num_classes
         if label is not None:
-            classes = torch.full((count,), class_index(spec, label, conditional))
+            classes = torch.full((count,), class_index(run, label, conditional))
     pages = []
     for here, there in zip(stops, [*stops[1:], stops[0]], strict=True):
         for frame in range(frames):

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Literal, Self
 
+from organza.data.groups import ways_to_classes
 from organza.data.spec import ImageSpec, Spec, VectorSpec
 from organza.errors import DataError, UsageError
 from organza.game import Game
@@ -123,8 +124,17 @@ class Recipe(ABC):
             OrganzaError: It cannot be had; the message says what to do.
         """
 
-    def check(self, data: Spec) -> None:
-        """Refuse data that the family cannot learn from: of another kind, or without the labels that it needs."""
+    def check(self, data: Spec, *, count: int | None = None, labels: bool = True) -> None:
+        """Refuse data that the family cannot learn from: of another kind, or without the labels that it needs.
+
+        Args:
+            data: What it is to learn from.
+            count: Samples in it; None: unknown.
+            labels: Whether labels were read where there are any.
+
+        Raises:
+            DataError: The message says what would do.
+        """
         if not isinstance(data, self.accepts):
             kinds = " or ".join(kind.key for kind in self.accepts)
             raise DataError(
@@ -138,12 +148,14 @@ class Recipe(ABC):
             )
         if self.needs_sources != "no" and isinstance(data, ImageSpec):
             self.check_sources(data, data.source)
-        if self.needs_labels and data.num_classes < 2:
-            found = "one class only" if data.num_classes else "no labels"
+        if (self.needs_labels or getattr(self, "conditional", "") == "yes") and data.num_classes < 2:
+            who, other = type(self).__name__, "take a family that needs none: organza train dcgan"
+            if not self.needs_labels:
+                who, other = "conditional yes", "take --conditional auto"
             raise DataError(
-                f"{type(self).__name__} needs labels of two classes or more, and this data has {found}: put images "
-                "into one folder per class and leave out --no-labels, let groups of similar samples serve as classes "
-                "with --clusters 64, or take a family that needs none: organza train dcgan"
+                f"{who} needs labels of two classes or more, and this data has "
+                f"{'one class only' if data.num_classes else 'no labels'}: "
+                + ", or ".join([*ways_to_classes(data, count=count, labels=labels), other])
             )
 
     def check_sources(self, data: ImageSpec, source: ImageSpec | None) -> None:
@@ -170,16 +182,7 @@ class Recipe(ABC):
 
 
 def known_classes(data: Spec, conditional: Conditional) -> int:
-    """How many classes the networks are told; 0: none.
-
-    Raises:
-        DataError: There must be labels and there are none, or of one class only.
-    """
-    if conditional == "yes" and data.num_classes < 2:
-        raise DataError(
-            f"conditional yes needs labels of two classes or more, and this data has {data.num_classes}: put "
-            "images into one folder per class and leave out --no-labels, or take --conditional auto"
-        )
+    """How many classes the networks are told of data that `Recipe.check` let pass; 0: none."""
     return 0 if conditional == "no" or data.num_classes < 2 else data.num_classes
 
 

@@ -82,23 +82,36 @@ def start(
     options: DataOptions,
     hooks: Sequence[Hook] = (),
     origin: Run | None = None,
+    notes: Sequence[str] = (),
 ) -> Run:
-    """Open the data, make or take up the run folder, and train; `origin`: a run whose weights to begin from."""
+    """Open the data, make or take up the run folder, and train.
+
+    Args:
+        found: The recipe.
+        data: Source string.
+        settings: As for `train`, like the next two.
+        options: How to read the data.
+        hooks: Called after each step.
+        origin: A run whose weights to begin from.
+        notes: What to tell the user first.
+    """
     weights = checkpoint.newest(origin.checkpoints) if origin else None
     if origin and weights is None:
         raise CheckpointError(f"{origin.folder} holds no whole checkpoint to begin from")
     with Signals() as signals:
         device = prepare(settings)
+        for note in notes if distributed.is_main() else ():
+            say(note)
         options = asked(found, options)
         source = open_data(data, options)
         found, source, options = decided(found, data, source, settings, options, device=device)
         with distributed.main_first():
             found.recipe.fetch(offline=options.offline)
         try:
-            game = build(found.recipe, source, settings, weights=weights)
+            game = build(found.recipe, source, settings, weights=weights, labels=options.labels)
         except CheckpointError:
             if origin:
-                refuse_others(origin, source.spec, found.recipe)
+                refuse_others(origin, source, found.recipe, options)
             raise
         check_measure(settings.best_by, data, source, options, game)
         is_new = not (settings.run and (settings.run / "run.json").exists())
@@ -191,7 +204,8 @@ def finetune(
 
     Args:
         run: The run to begin from.
-        data: Source string; None: the same data. It must have the same channels and classes.
+        data: Source string; None: the same data. It must have the same channels and classes. Where the classes of the
+            run are groups of similar samples, so are those of the new one, whatever labels there are.
         recipe: The run's own with other step sizes, budget shares and the like; networks must be as they were.
         settings: Budget and everything else of the new run.
         options: How to read the data; None: as before. Without a size, images are brought to that of the run; of the
@@ -209,14 +223,14 @@ def finetune(
         options = replace(options, **{key: made[key] for key in made if getattr(options, key) == getattr(plain, key)})
     is_same = data is None or absolute(data) == old.config["data"]["source"]
     is_whole = options.split == before.split == "train" and options.limit == before.limit  # else others would be kept
+    notes: list[str] = []
     if is_same and is_whole and before.hold_out and not options.hold_out:
         options = replace(options, hold_out=before.hold_out)
-        say(f"What {old.folder} has not seen stays unseen: --hold-out {before.hold_out:g}")
+        notes.append(f"What {old.folder} has not seen stays unseen: --hold-out {before.hold_out:g}")
     if old.spec.grouped and not options.clusters:  # the same groups for other data
-        groups, origin = old.data_options.clusters, None if data is None else old.config["data"]["source"]
-        if data is not None and options.labels:
-            say(f"Labels of {data} are left aside: groups of similar samples are the classes of {old.folder}")
-        options = replace(options, labels=False, clusters=groups, clusters_of=origin)
+        origin = before.clusters_of or (None if is_same and is_whole else old.config["data"]["source"])
+        labels = options.labels and not is_same
+        options = replace(options, labels=labels, clusters=before.clusters, clusters_of=origin)
     return start(
         replace(old.found, recipe=recipe or old.recipe, why=()),
         data=data or old.config["data"]["source"],
@@ -224,6 +238,7 @@ def finetune(
         options=options,
         hooks=hooks,
         origin=old,
+        notes=notes,
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,19 +36,20 @@ def space() -> Callable[..., Space]:
 
 
 @pytest.fixture(scope="session")
-def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A run folder of a family, as training leaves it."""
-    made: dict[str, Path] = {}
+    made: dict[Any, Path] = {}
 
-    def make(family: str) -> Path:
-        if family not in made:
+    def make(family: str, classes: tuple[str, ...] = SPEC.classes, **fields: Any) -> Path:
+        key, spec = (family, classes, *fields.items()), replace(SPEC, classes=classes)
+        if key not in made:
             torch.manual_seed(0)
-            found, folder = find(f"{family}:tiny"), tmp_path_factory.mktemp("runs") / family
+            found, folder = find(f"{family}:tiny", **fields), tmp_path_factory.mktemp("runs") / family
             settings, options = RunSettings(run=folder), DataOptions()
             names = {"data": "mnist", "data_name": "mnist"}
-            run = create_run(found=found, options=options, settings=settings, spec=SPEC, count=96, **names)
-            checkpoint.save(run.checkpoints, found.recipe.build(SPEC), Clock(step=1, samples=16))
-            made[family] = folder
-        return made[family]
+            run = create_run(found=found, options=options, settings=settings, spec=spec, count=96, **names)
+            checkpoint.save(run.checkpoints, found.recipe.build(spec), Clock(step=1, samples=16))
+            made[key] = folder
+        return made[key]
 
     return make

@@ -128,6 +128,41 @@ def test_a_mistake_is_one_clear_message(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("verb", [["explore", "classes"], ["interpolate", "--label", "1", "--to-label", "0"]], ids=str)
+@pytest.mark.parametrize("family", ["vanilla", "infogan"])
+def test_a_family_that_takes_no_labels_says_so(
+    family: str, verb: list[str], make_run: Callable[[str], Path], capsys: Capture
+) -> None:
+    assert main([verb[0], str(make_run(family)), *verb[1:]]) == 2
+    message = capsys.readouterr().err
+    assert f"{family} takes no labels, so there are no classes to ask for; a family that does: organza train" in message
+    assert "--conditional" not in message
+
+
+def test_a_run_without_classes_says_how_to_train_with_some(make_run: Callable[..., Path], capsys: Capture) -> None:
+    told = {
+        ("no", ("square", "bar")): "to train with some, take --conditional auto",
+        ("auto", ()): "put images into one folder per class, or let groups of similar samples "
+        "serve as classes with --clusters 4",
+        ("auto", ("square",)): "serve as classes with --no-labels --clusters 4",
+    }
+    for (conditional, classes), mend in told.items():
+        run = make_run("dcgan", classes, conditional=conditional)
+        assert main(["generate", str(run), "--label", "0"]) == 2
+        assert mend in capsys.readouterr().err
+
+
+def test_a_sheet_without_a_name_is_called_after_what_it_shows(
+    styled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for show in ("truncation", "styles", "classes"):
+        few = ["--count", "1", "--columns", "2", "--label", "0", "--to-label", "1"]
+        assert main(["explore", styled, show, *few]) == 0
+        assert (tmp_path / f"{show}.png").exists()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 OPTIONS = {
     "interpolate": "run out seeds points count label to-label direction reach space curve frames loop fps truncation "
     "tuned checkpoint mark device",

@@ -68,6 +68,42 @@ def test_a_dry_run_refuses_what_training_would(
     assert not told.out
 
 
+ADVICE = [
+    ("0.npz", ["--limit", "30"], "no labels: put images into one folder per class, or take", ""),
+    ("0.npz", [], "no labels: put images into one folder per class, or let groups", "--clusters 2"),
+    ("1.npz", [], "one class only: put images into one folder per class, or let groups", "--no-labels --clusters 2"),
+    (
+        "2.npz",
+        ["--no-labels"],
+        "no labels: leave out --no-labels if the data has labels, or let groups",
+        "--clusters 2",
+    ),
+    ("ring8", ["--no-labels"], "no labels: leave out --no-labels if the data has labels, or let", "--clusters 64"),
+]
+
+
+@pytest.mark.parametrize("family", [["acgan:tiny"], ["dcgan:tiny", "--conditional", "yes"]], ids=lambda words: words[0])
+@pytest.mark.parametrize(("data", "words", "found", "groups"), ADVICE)
+def test_what_is_advised_where_there_are_no_two_classes_suits_the_data_and_can_be_followed(
+    family: list[str],
+    data: str,
+    words: list[str],
+    found: str,
+    groups: str,
+    sets: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = data if data == "ring8" else str(sets / data)
+    command = ["train", *family, "--data", source, "--dry-run", *words]
+    assert main(command) == 1
+    message = capsys.readouterr().err
+    assert f"this data has {found}" in message
+    assert ("--clusters" in message) == bool(groups)
+    if groups:
+        assert f"serve as classes with {groups}, or take" in message
+        assert main([*command, *groups.split()]) == 0
+
+
 @pytest.mark.parametrize("name", FROM_NOTHING)
 @pytest.mark.parametrize(
     ("limit", "code", "message"),
@@ -224,7 +260,7 @@ MISFITS = [
     ("biggan:tiny", "0.npz", ["--latent", "1"], 2, "latent 1 is too short for images of 16 x 16"),
     ("infogan:tiny", "0.npz", ["--latent", "2"], 2, "latent 2 is shorter than its codes"),
     ("dcgan:tiny", "ring8", ["--augment", "flip"], 2, "augment works on images, and this data holds vector data"),
-    ("dcgan:tiny", "1.npz", ["--conditional", "yes"], 1, "this data has 1: put images into one folder per class"),
+    ("dcgan:tiny", "1.npz", ["--conditional", "yes"], 1, "this data has one class only: put images into one folder"),
     ("dcgan:tiny", "0.npz", ["--batch", "1"], 2, "batch norm needs two samples or more in each pass"),
     (
         "cgan:tiny",

@@ -65,7 +65,7 @@ def main(args: list[str]) -> int:
     run, device = open_run(given.run), devices.choose(given.device)
     checkpoint = run.checkpoint(given.checkpoint)
     space = open_space(run, run.game(path=checkpoint, device=device), given.space)
-    told = None if given.label is None else class_index(run.spec, given.label, space.num_classes > 0)
+    told = None if given.label is None else class_index(run, given.label, space.num_classes > 0)
     found = find_directions(
         space,
         given.method,

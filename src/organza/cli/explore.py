@@ -56,7 +56,7 @@ def main(args: list[str]) -> int:
     given = parse(Explore, args, verb="explore", description=DESCRIPTION)
     from organza import devices, pictures
     from organza.errors import StorageError, UsageError
-    from organza.generate import NO_CLASSES, check_request, class_index
+    from organza.generate import check_request, class_index, no_classes
     from organza.latent.paths import class_frames, swing
     from organza.latent.sheets import frames_sheet, style_sheet, truncation_sheet
     from organza.latent.space import open_space
@@ -69,7 +69,7 @@ def main(args: list[str]) -> int:
     check_request(given.columns, given.seed, given.truncation)
     run, device = open_run(given.run), devices.choose(given.device)
     space = open_space(run, run.game(path=run.checkpoint(given.checkpoint), device=device))
-    told = None if given.label is None else class_index(run.spec, given.label, space.num_classes > 0)
+    told = None if given.label is None else class_index(run, given.label, space.num_classes > 0)
     labels = space.labels(given.count, seed=given.seed, label=told)
     match given.show:
         case "truncation":
@@ -84,10 +84,10 @@ def main(args: list[str]) -> int:
             top = ["coarse", *["fine"] * given.columns]
             line = f"styles: rows below layer {crossover}, columns from there on,"
         case "classes":
-            there = None if given.to_label is None else class_index(run.spec, given.to_label, space.num_classes > 0)
+            there = None if given.to_label is None else class_index(run, given.to_label, space.num_classes > 0)
             if told is None or there is None:
                 if not space.num_classes:
-                    raise UsageError(NO_CLASSES)
+                    raise UsageError(no_classes(run))
                 raise UsageError("classes are mixed from --label to --to-label; give both")
             shares = swing(given.columns, loop=False)
             frames = class_frames(space, given.count, here=told, there=there, shares=shares, seed=given.seed)

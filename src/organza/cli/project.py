@@ -81,7 +81,7 @@ def main(args: list[str]) -> int:
     checkpoint = run.checkpoint(given.checkpoint)
     game = run.game(path=checkpoint, device=device)
     space = open_space(run, game, "w" if given.space == "w+" else given.space)
-    told = None if given.label is None else class_index(run.spec, given.label, space.num_classes > 0)
+    told = None if given.label is None else class_index(run, given.label, space.num_classes > 0)
     folder, targets = given.out or run.folder / "projections", [read_target(path, space.spec) for path in images]
     note = {"checkpoint": checkpoint.name, "is_free": given.space == "w+", "steps": given.steps, "seed": given.seed}
     for name, (image, resized) in zip(names, targets, strict=True):

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from organza.data.source import Batch, Source, as_rows, decode, shares
-from organza.data.spec import Spec
+from organza.data.spec import ImageSpec, Spec
 from organza.data.streamed import StreamedSource
 from organza.errors import DataError
 
@@ -29,8 +29,8 @@ FITTED, STREAMED = 10_000, 2_000
 """Samples that the centres are fitted on, at most, evenly spaced over a source in memory, and over one on disk."""
 PART = 256
 """Samples that are read at once."""
-LEAST = 20
-"""Samples per group, at least."""
+LEAST, MANY = 20, 64
+"""Samples per group, at least, and groups to advise, at most."""
 ROUNDS, BIDS = 12, 30
 """Times that centres move, and times that prices move for each of these."""
 
@@ -42,7 +42,8 @@ class Grouped(Source):
     def __init__(self, whole: Source, centres: Tensor, prices: Tensor) -> None:
         names = tuple(f"group {group:0{len(str(len(centres) - 1))}d}" for group in range(len(centres)))
         self.name, self.spec = whole.name, replace(whole.spec, classes=names, grouped=True)
-        self.notes = (*whole.notes, f"{len(centres)} groups of similar samples serve as classes")
+        aside = f"; labels of {whole.name} are left aside" if whole.spec.classes else ""
+        self.notes = (*whole.notes, f"{len(centres)} groups of similar samples serve as classes{aside}")
         self._whole, self._centres, self._prices = whole, centres, prices
         self._labels = torch.full((len(whole),), -1)  # found once for each sample
 
@@ -73,13 +74,20 @@ class Grouped(Source):
         self._whole.close()
 
 
-def grouped(source: Source, count: int, *, like: Source) -> Grouped:
+def grouped(source: Source, count: int, *, like: Source, is_own: bool = True) -> Grouped:
     """The source with `count` groups of equal size as classes, fitted on the samples of `like`.
 
+    Args:
+        source: What to group.
+        count: How many groups.
+        like: It, or another part or source of the same kind.
+        is_own: Whether that is the same data; the groups of other data come before labels of this.
+
     Raises:
-        DataError: There are labels already, or too few samples for so many groups.
+        DataError: The data has labels already, or too few samples for so many groups.
     """
-    refuse_groups(count, classes=source.spec.classes, samples=len(like), name=source.name)
+    classes = source.spec.classes if is_own else ()
+    refuse_groups(count, classes=classes, samples=len(like), name=like.name)
     fitted = min(len(like), STREAMED if isinstance(like, StreamedSource) else FITTED)
     chosen = np.linspace(0, len(like) - 1, max(fitted, count * LEAST)).round().astype(np.int64)
     parts = np.array_split(chosen, -(-len(chosen) // PART))
@@ -94,11 +102,28 @@ def refuse_groups(count: int, *, classes: tuple[str, ...], samples: int, name: s
             "it out, or add --no-labels"
         )
     if not 2 <= count <= samples // LEAST:
-        most = max(2, min(64, samples // LEAST))
+        most = max(2, min(MANY, samples // LEAST))
         raise DataError(
             f"--clusters {count} does not suit the {samples:,} samples of {name}: it needs at least 2, and {LEAST} "
             f"samples for each; take --clusters {most}" + ("" if samples >= 2 * LEAST else ", of more samples")
         )
+
+
+def ways_to_classes(data: Spec, *, count: int | None = None, labels: bool = True) -> list[str]:
+    """What gives classes to data that has fewer than two: advice that can be followed, a phrase each; may be empty.
+
+    Args:
+        data: As it was read.
+        count: Samples in it; None: unknown.
+        labels: Whether labels were read where there are any.
+    """
+    ways = ["put images into one folder per class"] if isinstance(data, ImageSpec) else []
+    ways = ways if labels else ["leave out --no-labels if the data has labels"]
+    if not data.has_source and (count is None or count >= 2 * LEAST):
+        groups = f"N, {LEAST} samples or more for each" if count is None else min(MANY, count // LEAST)
+        given = "--no-labels " if data.classes else ""
+        ways.append(f"let groups of similar samples serve as classes with {given}--clusters {groups}")
+    return ways
 
 
 def small(batch: Batch, spec: Spec) -> Tensor:

@@ -67,7 +67,7 @@ def open_source(source: str, options: DataOptions) -> Source:
         if options.clusters_of is not None:
             origin = replace(origin, limit=None, hold_out=0.0)
         with closing(open_source(options.clusters_of or source, origin)) as like:
-            return grouped(whole, options.clusters, like=like)
+            return grouped(whole, options.clusters, like=like, is_own=options.clusters_of is None)
     if options.pairs in MADE:
         images = open_source(source, replace(options, pairs="none"))
         try:

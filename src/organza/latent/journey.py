@@ -60,9 +60,9 @@ def journey(
         raise UsageError("--to-label walks between classes: leave out --direction and --points")
     if tuned is not None:
         load_tuned(space, tuned)
-    told = None if label is None else class_index(run.spec, label, space.num_classes > 0)
+    told = None if label is None else class_index(run, label, space.num_classes > 0)
     if to_label is not None:
-        there = class_index(run.spec, to_label, space.num_classes > 0)
+        there = class_index(run, to_label, space.num_classes > 0)
         if told is None or truncation != 1:
             raise UsageError("--to-label needs --label, the class to begin with, and --truncation 1")
         return class_frames(space, count, here=told, there=there, shares=swing(frames, loop=loop), seed=seeds[0])

@@ -21,7 +21,7 @@ from organza.data.source import encode
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
 from organza.game import Game, Request
-from organza.generate import NO_CLASSES, latent_size
+from organza.generate import latent_size
 from organza.inference import at_once, evaluating, labels, latents
 from organza.run import Run
 
@@ -236,7 +236,7 @@ def between_classes(space: Space, here: int, there: int, shares: Sequence[float]
         UsageError: The generator is not told classes, or not by an embedding.
     """
     if not space.num_classes:
-        raise UsageError(NO_CLASSES)
+        raise UsageError("this generator was trained without labels, so there are no classes to mix")
     modules = [module for module in space.network.modules() if isinstance(module, nn.Embedding)]
     tables = [
         module for module in modules if module.num_embeddings == space.num_classes and not is_parametrized(module)
