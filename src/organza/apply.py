@@ -21,7 +21,7 @@ from organza.data.masks import is_hole, is_light
 from organza.data.scan import MASK
 from organza.data.source import decode, encode
 from organza.data.spec import ImageSpec
-from organza.errors import DataError, StorageError, UsageError
+from organza.errors import DataError, StorageError, UsageError, cause
 from organza.game import Game, Request
 from organza.latent.film import ffmpeg
 from organza.pictures import picture, save_aside, save_png
@@ -205,7 +205,7 @@ class Masks:
             with pillow_limits(), path.open("rb") as file:
                 found, _, _ = read_pixels(file)
         except (OSError, BadImageError) as error:
-            raise DataError(f"cannot read the mask {path}: {getattr(error, 'strerror', None) or error}") from error
+            raise DataError(f"cannot read the mask {path}: {cause(error)}") from error
         if found.shape[:2] != pixels.shape[:2]:
             (h, w), (H, W) = found.shape[:2], pixels.shape[:2]
             raise DataError(f"the mask {path} has {w}x{h} pixels and {image} {W}x{H}: make it as large as the image")

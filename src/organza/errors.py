@@ -48,6 +48,11 @@ class DivergedError(OrganzaError):
     """Training met non-finite numbers and could not recover."""
 
 
+def cause(error: Exception) -> str:
+    """Why something failed: what the system says, without the path, or else the error itself."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def require(module: str, *, extra: str) -> ModuleType:
     """Import a module that is no part of the core installation.
 

@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from organza.data.progress import progress
-from organza.errors import DataError, StorageError
+from organza.errors import DataError, StorageError, cause
 
 ATTEMPTS = 3
 TIMEOUT_S = 30.0
@@ -56,7 +56,7 @@ def fetch(url: str, *, to: Path, sha256: str, offline: bool = False) -> Path:
     except OSError as error:
         full = " The disk is full." if error.errno == errno.ENOSPC else ""
         raise StorageError(
-            f"Cannot write {to} ({error.strerror or error}).{full} Free space, or choose another folder: "
+            f"Cannot write {to} ({cause(error)}).{full} Free space, or choose another folder: "
             "export ORGANZA_CACHE=DIR, or for data --cache DIR"
         ) from error
     return to

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, BinaryIO, final
 
-from organza.errors import DataError
+from organza.errors import DataError, cause
 
 MAX_FILE = 2**30
 MAX_MEMBERS = 20_000_000
@@ -87,7 +87,7 @@ class FolderFiles(Files):
                 entered.add((status.st_dev, status.st_ino))
                 entries = sorted(os.scandir(self.path / folder), key=lambda entry: entry.name)
             except OSError as error:
-                self.bad[folder or "."] = f"cannot be opened ({error.strerror})"
+                self.bad[folder or "."] = f"cannot be opened ({cause(error)})"
                 continue
             for entry in entries:
                 name = f"{folder}/{entry.name}" if folder else entry.name
@@ -103,8 +103,8 @@ class FolderFiles(Files):
         except UnicodeEncodeError:
             self.bad[name.encode(errors="replace").decode()] = "a name that is not UTF-8; rename it"
         except OSError as error:
-            reason = "a symbolic link that leads nowhere or round in circles" if entry.is_symlink() else error.strerror
-            self.bad[name] = str(reason)
+            why = "a symbolic link that leads nowhere or round in circles" if entry.is_symlink() else cause(error)
+            self.bad[name] = why
         else:
             if stat.S_ISDIR(status.st_mode):
                 (linked if entry.is_symlink() else real).append(name)

@@ -25,7 +25,7 @@ from organza.data.source import Source
 from organza.data.spec import Spec
 from organza.data.stacked import StackedMNIST
 from organza.data.toys import open_toy
-from organza.errors import DataError, OrganzaError, UsageError
+from organza.errors import DataError, OrganzaError, UsageError, cause
 
 SOURCES: dict[str, Callable[[DataOptions], Source]] = {
     "mnist": lambda options: open_mnist("mnist", options=options),
@@ -206,9 +206,7 @@ def kind_of(path: Path) -> Literal["pictures", "array", "idx"]:
         if looks_like_idx(path):
             return "idx"
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be opened ({error.strerror}). Make it readable: chmod -R u+rX {path}"
-        ) from error
+        raise DataError(f"{path} cannot be opened ({cause(error)}). Make it readable: chmod -R u+rX {path}") from error
     hint = f"For one folder of images run: organza data check {shlex.quote(str(path.parent))}"
     raise DataError(
         f"{path} is a file of no known kind (it begins with {head.hex(' ') or 'nothing'}); it needs to be a zip of "

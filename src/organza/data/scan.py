@@ -22,6 +22,7 @@ from organza.data.files import Files
 from organza.data.images import BadImageError, NotAnImageError, pillow_limits, read_pixels, recolour
 from organza.data.masks import is_light
 from organza.data.progress import progress
+from organza.errors import cause
 
 CHUNK = 1024
 CACHE_FROM = 1000
@@ -114,7 +115,7 @@ def load_pixels(files: Files, name: str) -> tuple[np.ndarray, str, str]:
             file.seek(0)
             return read_pixels(file)
     except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
-        raise BadImageError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise BadImageError(f"cannot be read ({cause(error)})") from error
 
 
 def load_half(files: Files, name: str, *, is_right: bool) -> tuple[np.ndarray, str, str]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from organza.data.images import BadImageError, conform, pillow_limits, read_pixels
 from organza.data.source import decode, encode
 from organza.data.spec import ImageSpec
-from organza.errors import CheckpointError, DataError, StorageError, UsageError
+from organza.errors import CheckpointError, DataError, StorageError, UsageError, cause
 from organza.latent.invert import Inversion, psnr
 from organza.latent.space import Space
 from organza.pictures import grid, save_aside, save_png
@@ -33,8 +33,7 @@ def read_target(path: Path, spec: ImageSpec) -> tuple[Tensor, str | None]:
         with pillow_limits(), path.open("rb") as file:
             pixels, _, _ = read_pixels(file)
     except (BadImageError, OSError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise DataError(f"cannot read {path}: {why}") from error
+        raise DataError(f"cannot read {path}: {cause(error)}") from error
     found, wanted = pixels.shape[:2], (spec.height, spec.width)
     note = f"{path.name}: {found[1]}x{found[0]} brought to {wanted[1]}x{wanted[0]}" if found != wanted else None
     stored = torch.from_numpy(conform(pixels, spec=spec, crop="center").copy())[None]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from organza.errors import DataError
+from organza.errors import DataError, cause
 
 
 def read_checked(path: Path, *, sha256: str, what: str) -> bytes:
@@ -21,7 +21,7 @@ def read_checked(path: Path, *, sha256: str, what: str) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); it needs to be {what}.") from error
+        raise DataError(f"{path} cannot be read ({cause(error)}); it needs to be {what}.") from error
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise DataError(
