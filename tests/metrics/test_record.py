@@ -56,6 +56,7 @@ RECORD = Record(
     command="organza evaluate runs/a",
     created="2026-11-21T10:00:00+0000",
 )
+OF_THE_SAME = "score all of them against the same data, not mnist, shirts: organza evaluate RUN --against SOURCE"
 PROTOCOL = """
 name measure higher_is_better method floor_method n_floor seed truncation extractor extractor_sha256 layer feature_dim
 resize quantise range colour dtype tf32 batch_size device statistics_dtype n_real n_fake reference reference_sha256
@@ -131,6 +132,24 @@ def test_what_differs_is_named() -> None:
         "MNIST-FD: not comparable, for these differ: n_fake (100, 7), split (train, test); score all of them by the "
         "same organza evaluate RUN --count N"
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"reference": "shirts"}, f"reference (mnist, shirts); {OF_THE_SAME}"),
+        ({"reference": "shirts", "n_real": 9}, f"n_real (100, 9), reference (mnist, shirts); {OF_THE_SAME} --count N"),
+        ({"seed": 1}, "seed (0, 1); score all of them by the same organza evaluate RUN"),
+    ],
+)
+def test_what_mends_a_difference_is_told_and_what_follows_from_it_is_not(changes: dict[str, Any], told: str) -> None:
+    other = replace(RECORD, reference_sha256="ef", n_floor=9, **changes)
+    assert comparable([[RECORD], [other]])[1] == [f"MNIST-FD: not comparable, for these differ: {told}"]
+
+
+def test_data_that_has_changed_under_its_name_is_told() -> None:
+    refused = comparable([[RECORD], [replace(RECORD, reference_sha256="ef")]])[1]
+    assert "differ: reference_sha256 (cd, ef); score all of them" in refused[0]
 
 
 def test_where_a_score_is_missing_the_command_names_what_is_missing() -> None:

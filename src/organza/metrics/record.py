@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, final
 
-from organza.errors import MeasureError, StorageError
+from organza.errors import MeasureError, StorageError, cause
 
 
 @final
@@ -129,6 +129,8 @@ OF_THE_MODEL = ("target", "checkpoint", "weights", "labels")
 """Which model made the samples; whether it takes labels belongs to the model."""
 OF_THE_OUTCOME = ("value", "standard_error", "floor", "note", "details", "command", "created")
 """What was found, and when."""
+CONSEQUENCES = ("n_floor", "reference_sha256")
+"""What differs where data or counts do, and is told only where nothing else differs."""
 
 
 def unlike(a: Record, b: Record) -> list[str]:
@@ -163,7 +165,7 @@ def read(path: Path) -> list[Record]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise MeasureError(
-            f"{path} cannot be read ({error.strerror}). Score first: organza evaluate {shlex.quote(str(path.parent))}"
+            f"{path} cannot be read ({cause(error)}). Score first: organza evaluate {shlex.quote(str(path.parent))}"
         ) from error
     return [Record.from_json(line) for line in lines if line.strip()]
 
@@ -181,14 +183,14 @@ def comparable(files: Sequence[Sequence[Record]]) -> tuple[dict[str, list[Record
     refused: dict[str, list[str]] = {}
     real = dict.fromkeys(short(records[-1].reference) for records in files if records)
     how = (
-        f"against the same data, not {', '.join(real)}: organza evaluate RUN --against SOURCE"
+        f"score all of them against the same data, not {', '.join(real)}: organza evaluate RUN --against SOURCE"
         if len(real) > 1
-        else "by the same organza evaluate"
+        else "score all of them by the same organza evaluate RUN"
     )
     for name in dict.fromkeys(record.name for records in files for record in records):
         sides = [[record for record in reversed(records) if record.name == name] for records in files]
         if not all(sides):
-            refused.setdefault(f"not every run has this score; score all of them {how}", []).append(name)
+            refused.setdefault(f"not every run has this score; {how}", []).append(name)
             continue
         for first in sides[0]:
             alike = [[record for record in side if not unlike(first, record)] for side in sides]
@@ -198,15 +200,13 @@ def comparable(files: Sequence[Sequence[Record]]) -> tuple[dict[str, list[Record
         else:
             newest = [side[0] for side in sides]
             fields = dict.fromkeys(field for other in newest[1:] for field in unlike(newest[0], other))
-            is_counted_otherwise = "n_real" in fields or "n_fake" in fields
-            if is_counted_otherwise:  # then these differ as a consequence
-                fields = {field: None for field in fields if field not in ("n_floor", "reference_sha256")}
+            fields = [field for field in fields if field not in CONSEQUENCES] or list(fields)
             told = ", ".join(
                 f"{field} ({', '.join(dict.fromkeys(short(getattr(record, field)) for record in newest))})"
                 for field in fields
             )
-            mend = "; score all of them by the same organza evaluate RUN --count N" if is_counted_otherwise else ""
-            refused.setdefault(f"not comparable, for these differ: {told}{mend}", []).append(name)
+            count = " --count N" * bool({"n_real", "n_fake"} & {*fields})
+            refused.setdefault(f"not comparable, for these differ: {told}; {how}{count}", []).append(name)
     return groups, [f"{', '.join(names)}: {why}" for why, names in refused.items()]
 
 
