@@ -284,3 +284,13 @@ def test_the_options_of_train_are_these_and_no_others(capsys: pytest.CaptureFixt
         main(["train", "--help"])
     found = set(re.findall(r"(?<![-\w])--[a-z][a-z-]*", capsys.readouterr().out)) - {"--width"}
     assert sorted(found) == sorted(OPTIONS)
+
+
+@pytest.mark.parametrize("family", [name for name, recipe in RECIPES.items() if hasattr(recipe, "penalty")])
+def test_finite_differences_are_promised_to_be_no_faster_than_they_are(
+    family: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", family, "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "exact (second derivatives) or finite_difference (noisier, and no faster on a CPU)" in told

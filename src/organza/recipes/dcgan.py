@@ -53,7 +53,7 @@ class DCGAN(Recipe):
     final_penalty: float = 1.0
     """Share of r1 and r2 that is left at the end, after half a cosine over the budget."""
     penalty: PenaltyMode = "exact"
-    """exact (second derivatives) or finite_difference (faster, noisier)."""
+    """exact (second derivatives) or finite_difference (noisier, and no faster on a CPU)."""
     penalty_every: int = 4
     """Steps between penalties, each weighted by as much (lazy regularisation)."""
     epsilon: float = 0.05

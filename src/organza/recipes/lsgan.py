@@ -48,7 +48,7 @@ class LSGAN(Recipe):
     r1: float = 0.1
     """Weight gamma of the gradient penalty on real samples (gamma / 2 in the loss)."""
     penalty: PenaltyMode = "exact"
-    """exact (second derivatives) or finite_difference (faster, noisier)."""
+    """exact (second derivatives) or finite_difference (noisier, and no faster on a CPU)."""
     penalty_every: int = 4
     """Steps between penalties, each weighted by as much (lazy regularisation)."""
     epsilon: float = 0.05

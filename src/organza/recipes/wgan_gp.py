@@ -45,7 +45,7 @@ class WGANGP(Recipe):
     slope: float = 1.0
     """Gradient norm that the critic is held to."""
     penalty: PenaltyMode = "exact"
-    """exact (second derivatives) or finite_difference (faster, noisier)."""
+    """exact (second derivatives) or finite_difference (noisier, and no faster on a CPU)."""
     penalty_every: int = 1
     """Steps between penalties, each weighted by as much (lazy regularisation)."""
     epsilon: float = 0.05
