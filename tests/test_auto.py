@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import organza
-from organza.auto import FEW, Auto
+from organza.augment import Augment
+from organza.auto import ADAPTIVE, FEW, MEASURED, Auto
 from organza.cli.__main__ import main
 from organza.data import DataOptions
 from organza.data.spec import ImageSpec, VectorSpec
@@ -55,10 +56,19 @@ def test_a_run_without_labels_reads_its_data_in_groups_and_goes_on_with_them(tmp
     assert organza.resume(run).spec == run.spec
 
 
-def test_few_images_are_augmented_and_many_are_not() -> None:
-    assert chosen(count=FEW - 1).augment
-    assert chosen(count=FEW - 1).augment_target
+def test_few_images_are_augmented_as_far_as_the_critic_gets_surer_and_many_are_not() -> None:
+    few = chosen(count=FEW - 1)
+    assert (few.augment, few.augment_target) == (ADAPTIVE, 0.2)
+    adapting = few.build(DIGITS).extras["augment"]
+    assert isinstance(adapting, Augment)
+    assert float(adapting.strength) == 0  # none at first
     assert not chosen(count=FEW).augment
+
+
+@pytest.mark.parametrize(("height", "width"), [(MEASURED, MEASURED), (MEASURED + 1, 8), (8, MEASURED + 1)])
+def test_what_has_not_been_measured_is_said(height: int, width: int) -> None:
+    why = Auto().choose(ImageSpec(height=height, width=width), count=10**6, device="cpu").why
+    assert ("not measured above 64 pixels" in why[0]) == (max(height, width) > MEASURED)
 
 
 def test_a_batch_is_no_larger_than_the_data() -> None:

@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from organza import checkpoint
+import organza
+from organza import DataOptions, RunSettings, checkpoint
 from organza.cli.__main__ import main
 from organza.run import open_run
 
@@ -32,9 +34,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts organza processes in a folder of their own, one thread each; none outlives the test."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(*args: str, run: str, torchrun: Sequence[str] = ()) -> subprocess.Popen[str]:
+    def run(
+        *args: str, run: str, torchrun: Sequence[str] = (), verb: Sequence[str] = ("train", *RECIPE, *DATA)
+    ) -> subprocess.Popen[str]:
         launcher = ["-m", "torch.distributed.run", "--standalone", *torchrun, "-m", "--"] if torchrun else ["-m"]
-        command = [sys.executable, *launcher, "organza", "train", *RECIPE, *DATA, "--run", run, *args]
+        command = [sys.executable, *launcher, "organza", *verb, "--run", run, *args]
         started.append(
             subprocess.Popen(
                 command,
@@ -113,6 +117,39 @@ def test_a_treatment_is_the_same_on_every_rank(tmp_path: Path, start: Start) -> 
     assert run.interventions
     assert run.interventions[0]["fields"]["critic_lr"] < 0.9
     assert run.rows()[-1]["samples"] >= 8_000
+
+
+def test_one_rank_says_what_fine_tuning_keeps(tmp_path: Path, start: Start) -> None:
+    images = np.random.default_rng(0).integers(256, size=(80, 8, 8, 1), dtype=np.uint8)
+    np.savez(tmp_path / "own.npz", images=images)
+    np.savez(tmp_path / "other.npz", images=images, labels=np.arange(80) % 3)
+    settings = RunSettings(samples=16, device="cpu", doctor="off", run=tmp_path / "old")
+    options = DataOptions(hold_out=0.25, clusters=3)
+    organza.train("dcgan:tiny", data=str(tmp_path / "own.npz"), settings=settings, options=options)
+    told = {"own": "stays unseen: --hold-out 0.25", "other": "labels of other are left aside"}
+    words = ["--samples", "16", "--devices", "2", "--device", "cpu", "--doctor", "off"]
+    started = {
+        name: start("--data", f"{name}.npz", *words, run=f"on-{name}", verb=("finetune", "old")) for name in told
+    }
+    for name, process in started.items():
+        output = finish(process)
+        assert process.returncode == 0, output
+        assert output.count(told[name]) == 1
+
+
+LEAVING = """
+import sys, threading
+from organza import distributed
+threading.Thread(target=threading.Event().wait).start()  # which Python's own shutdown would wait for
+sys.stdout.write("said")
+sys.stderr.write("told")
+distributed.leave(3)
+"""
+
+
+def test_a_rank_that_leaves_keeps_its_exit_code_and_all_that_it_has_said() -> None:
+    left = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, timeout=60, check=False)
+    assert (left.returncode, left.stdout, left.stderr) == (3, "said", "told")
 
 
 def test_more_processes_than_cores_are_refused_before_any_is_started(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,6 +66,17 @@ def test_images_of_any_size_are_made_and_reconstructed(size: tuple[int, int, int
     assert [made.shape for made in remade] == [view.shape for view in c.views(image, place)]
 
 
+def test_decoders_come_back_from_far_beyond_white() -> None:
+    c, image, place = critic((1, 28, 28)), torch.rand(4, 1, 28, 28) * 2 - 1, torch.rand(4, 2)
+    biases = [decoder.get_parameter(f"{len(decoder) - 1}.bias") for decoder in c.decoders]
+    for bias in biases:
+        nn.init.constant_(bias, 50.0)
+    made = c(image, None, place)[1]
+    gradients = torch.autograd.grad(sum(part.mean() for part in made), biases)
+    assert all(float(part.detach().min()) > 10 for part in made)
+    assert all(float(gradient) == pytest.approx(1) for gradient in gradients)
+
+
 def test_only_the_direction_of_the_latent_matters() -> None:
     g, z = FewShotGenerator(spec((1, 16, 16)), latent=6, width=1, skip=2).eval(), torch.randn(4, 6)
     torch.testing.assert_close(g(z), g(3 * z), atol=1e-5, rtol=1e-4)

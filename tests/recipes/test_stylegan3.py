@@ -82,3 +82,9 @@ def test_every_turn_works_in_bfloat16(equivariance: str) -> None:
         taken = take(turn, batch | draw(game, batch, 1), Clock(), precision=torch.bfloat16)
         assert taken.failed is None
         assert all(term.dtype == torch.float32 for term in taken.loss.terms.values())
+
+
+@pytest.mark.parametrize("rate", [0.0, -0.01])
+def test_a_mapping_that_would_not_learn_is_refused(rate: float) -> None:
+    with pytest.raises(UsageError, match=f"mapping_rate must be above 0; got {rate}"):
+        find("stylegan3", mapping_rate=rate)
