@@ -9,15 +9,21 @@ import pytest
 import torch
 
 from organza.data.spec import ImageSpec
+from organza.errors import UsageError
 from organza.nets.style3 import (
     AliasFreeGenerator,
+    Band,
     Equivariance,
     FilteredLayer,
+    FourierFeatures,
     bands,
     kaiser_beta,
     lowpass,
+    origin,
+    rotation_equivariance,
     translated,
     translation_equivariance,
+    turned,
 )
 
 SIZES = [(1, 28, 28), (3, 33, 47), (4, 21, 37), (2, 8, 8), (1, 5, 64), (1, 1, 1)]
@@ -129,6 +135,71 @@ def test_a_shifted_wave_is_the_wave_of_the_shifted_places() -> None:
     moved, reach = translated(wave(0.0)[None, None], (1.4, 2.8))
     inner = slice(reach, -reach)
     assert torch.allclose(moved[0, 0, inner, inner], wave(1.4)[inner, inner], atol=2e-3)
+
+
+ANGLES = (0.4, math.pi / 4, 2.0, 4.5)
+
+
+class Waves(torch.nn.Module):
+    """Fourier features as images: in their band they are what a generator would be that commutes with every move."""
+
+    def __init__(self, size: tuple[int, int, int], cutoff: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        side = max(4, 2 ** math.ceil(math.log2(max(size[1:]))))
+        band = Band(cutoff, cutoff, rate=side, margin=0, rows=size[1], columns=size[2], channels=size[0])
+        self.features = FourierFeatures(spec(size), band, w_size=2)
+
+    def synthesis(self, w: torch.Tensor, shift: tuple[float, float] = (0.0, 0.0), angle: float = 0.0) -> torch.Tensor:
+        return self.features(w[:, 0], shift, angle)
+
+
+@pytest.mark.parametrize("size", [(8, 32, 32), (8, 40, 27)], ids=str)
+def test_waves_within_the_band_commute_with_every_turn(size: tuple[int, int, int]) -> None:
+    g, w = Waves(size, cutoff=0.25 * 2 ** math.ceil(math.log2(size[1]))), torch.zeros(1, 1, 2)
+    assert rotation_equivariance(g, w, *ANGLES) > 60  # type: ignore[arg-type]
+    assert rotation_equivariance(g, w, math.pi) > 100  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(1, 32, 32), (3, 33, 47)], ids=str)
+def test_a_generator_of_turns_turns_and_one_of_moves_does_not(size: tuple[int, int, int]) -> None:
+    kinds: tuple[Equivariance, Equivariance] = ("rotation", "translation")
+    generators = [generator(size, equivariance=kind) for kind in kinds]
+    z = torch.randn(4, 5)
+    turns, moves = (rotation_equivariance(g, g.mapping(z), *ANGLES) for g in generators)
+    assert turns > 60
+    assert moves < 40
+
+
+def test_a_turned_image_is_the_image_at_the_places_before_the_turn() -> None:
+    axis = torch.arange(33, dtype=torch.float64) - 16
+    places = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=2)
+
+    def wave(places: torch.Tensor) -> torch.Tensor:
+        return torch.cos(0.9 * places[..., 0] - 0.4 * places[..., 1] + 0.3)
+
+    known = places[places.norm(dim=2) <= 33 / 2 - 8]
+    for angle in (0.0, *ANGLES):
+        found = turned(wave(places)[None, None], angle)[:, 0]
+        assert torch.allclose(found, wave(origin(known, (0.0, 0.0), angle)), atol=2e-3)
+    quarter = wave(places).rot90(1)[None, None]
+    assert torch.allclose(turned(wave(places)[None, None], math.pi / 2), turned(quarter, 0.0), atol=1e-9)
+
+
+def test_images_that_leave_nothing_to_compare_are_refused() -> None:
+    g = generator((1, 16, 16), margin=2)
+    w = g.mapping(torch.randn(2, 5))
+    with pytest.raises(UsageError, match="--resize 32"):
+        rotation_equivariance(g, w, 1.0)
+    with pytest.raises(UsageError, match="smaller shifts"):
+        translation_equivariance(g, w, (8.0, 0.0))
+
+
+def test_many_moves_are_measured_as_one() -> None:
+    g = generator((1, 32, 32))
+    w, shifts = g.mapping(torch.randn(4, 5)), [(3.0, -2.0), (2.0, 3.0)]
+    each = [10 ** (-translation_equivariance(g, w, shift) / 10) for shift in shifts]
+    assert translation_equivariance(g, w, *shifts) == pytest.approx(-10 * math.log10(sum(each) / 2), abs=1e-6)
 
 
 def test_a_layer_divides_its_input_by_its_running_magnitude() -> None:

@@ -13,9 +13,10 @@ from typing import Literal, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, leaky_relu, pad
+from torch.nn.functional import conv2d, embedding_bag, leaky_relu, pad
 
 from organza.data.spec import ImageSpec
+from organza.errors import UsageError
 from organza.nets.equalised import EqualisedLinear, precise
 from organza.nets.resample import Downsample, Upsample
 from organza.nets.style import SLOPE, Mapping, ModulatedConv2d
@@ -25,6 +26,8 @@ FIRST_CUTOFF, FIRST_STOP = 2.0, 2**2.1
 """Of the Fourier features: where the passband and the stopband begin and end, in cycles per unit."""
 LAST_STOP = 2**0.3
 """Of the last layer, as a share of its cutoff."""
+REACH = 8
+"""Of the filter that turns images, in pixels."""
 LIMIT = 256.0
 """Activations are clamped to this, so that 16 bits hold them."""
 
@@ -142,18 +145,18 @@ class FourierFeatures(nn.Module):
         self.register_buffer("places", torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=2), persistent=False)
         self.side = side
 
-    def forward(self, w: Tensor, shift: Tensor | None = None) -> Tensor:
-        """W (N, w_size), and a shift down and to the right in pixels (2,), to (N, C, rows, columns) in float32."""
+    def forward(self, w: Tensor, shift: tuple[float, float] = (0.0, 0.0), angle: float = 0.0) -> Tensor:
+        """W (N, w_size), and by how much to move the waves, see `synthesis`, to (N, C, rows, columns) in float32."""
         with torch.autocast(w.device.type, enabled=False):
             turn = self.affine(precise(w))
             turn = turn / (turn[:, :2].square().sum(1, keepdim=True) + 1e-8).sqrt()
             cos, sin, move = turn[:, :1], turn[:, 1:2], turn[:, 2:]
             y, x = self.waves[:, 0], self.waves[:, 1]
-            waves = torch.stack([cos * y + sin * x, cos * x - sin * y], dim=2)  # (N, C, 2): turned
-            moved = self.places - (0 if shift is None else shift / self.side)
-            angle = torch.einsum("hwa,nca->nchw", moved, waves) + (self.phases + move @ self.waves.T)[:, :, None, None]
-            weight = self.weight / math.sqrt(len(self.phases))
-            return conv2d((2 * math.pi * angle).sin(), weight[:, :, None, None])
+            waves = turned_back(y, x, cos, sin)  # (N, C, 2)
+            origins = origin(self.places, (shift[0] / self.side, shift[1] / self.side), angle)
+            phases = (self.phases + move @ self.waves.T)[:, :, None, None]
+            found = (2 * math.pi * (torch.einsum("hwa,nca->nchw", origins, waves) + phases)).sin()
+            return conv2d(found, (self.weight / math.sqrt(len(self.phases)))[:, :, None, None])
 
 
 @final
@@ -269,12 +272,13 @@ class AliasFreeGenerator(nn.Module):
         """W (N, num_ws, w_size) drawn towards its mean, see `Mapping`."""
         return self.to_w.truncate(w, psi, label)
 
-    def synthesis(self, w: Tensor, shift: Tensor | None = None) -> Tensor:
+    def synthesis(self, w: Tensor, shift: tuple[float, float] = (0.0, 0.0), angle: float = 0.0) -> Tensor:
         """W (N, num_ws, w_size) to images (N, C, H, W), not limited to [-1, 1].
 
-        `shift`, (2,), moves the features at the input down and to the right by so many pixels of the image.
+        The features at the input are turned about the middle of the image by `angle`, in radians and counterclockwise,
+        then moved down and to the right by `shift`, in pixels of the image.
         """
-        x = self.features(w[:, 0], shift)
+        x = self.features(w[:, 0], shift, angle)
         for index, layer in enumerate(self.layers):
             x = layer(x, w[:, index + 1])
         image = precise(self.to_image(x, w[:, -1])) + self.bias[:, None, None]
@@ -285,8 +289,18 @@ class AliasFreeGenerator(nn.Module):
         return self.synthesis(self.mapping(latent, label))
 
 
+def turned_back(y: Tensor, x: Tensor, cos: Tensor | float, sin: Tensor | float) -> Tensor:
+    """Rows and columns before a counterclockwise turn, (..., 2)."""
+    return torch.stack([cos * y + sin * x, cos * x - sin * y], dim=-1)
+
+
+def origin(places: Tensor, shift: tuple[float, float], angle: float) -> Tensor:
+    """Where places (..., 2), rows and columns from the middle, were before a turn by `angle` and then a `shift`."""
+    return turned_back(places[..., 0] - shift[0], places[..., 1] - shift[1], math.cos(angle), math.sin(angle))
+
+
 @torch.no_grad()
-def translation_equivariance(generator: AliasFreeGenerator, w: Tensor, shift: tuple[float, float]) -> float:
+def translation_equivariance(generator: AliasFreeGenerator, w: Tensor, *shifts: tuple[float, float]) -> float:
     """EQ-T in dB: how well moving the input's features is moving the image. Higher is better; 60 is all but exact.
 
         10 log10(4 / mean (T image - image of the moved features)^2), over pixels whose origin is inside the image
@@ -294,16 +308,78 @@ def translation_equivariance(generator: AliasFreeGenerator, w: Tensor, shift: tu
     Args:
         generator: In evaluation mode.
         w: (N, num_ws, w_size).
-        shift: Pixels down and to the right; parts of pixels by an interpolating low-pass filter of 16 taps.
+        shifts: Pixels down and to the right, each for all of w; parts of pixels by an interpolating low-pass filter of
+            16 taps.
+
+    Raises:
+        UsageError: No pixel of the image is known after a shift.
 
     Source: Karras et al. 2021, section 2 and appendix E.
     """
     image = generator.synthesis(w)
-    moved = generator.synthesis(w, torch.tensor(shift, device=w.device))
-    expected, reach = translated(image, shift)
-    inner = (..., slice(reach, image.shape[2] - reach), slice(reach, image.shape[3] - reach))
-    error = (expected - moved)[inner].double().square().mean()
-    return float(10 * torch.log10(4 / error))
+    pairs: list[tuple[Tensor, Tensor]] = []
+    for shift in shifts:
+        expected, reach = translated(image, shift)
+        inner = (..., slice(reach, max(image.shape[2] - reach, 0)), slice(reach, max(image.shape[3] - reach, 0)))
+        pairs.append((expected[inner], generator.synthesis(w, shift)[inner]))
+    return decibels(pairs)
+
+
+@torch.no_grad()
+def rotation_equivariance(generator: AliasFreeGenerator, w: Tensor, *angles: float) -> float:
+    """EQ-R in dB: as `translation_equivariance`, of turning the input's features about the middle of the image.
+
+    A turned square of frequencies is another square, so both images are compared through the same filter, which keeps
+    what both squares hold, see `turned`; what it costs the image it costs the error, too.
+
+    Args:
+        generator: In evaluation mode.
+        w: (N, num_ws, w_size).
+        angles: In radians, each for all of w; the paper draws them uniformly from the whole circle.
+
+    Raises:
+        UsageError: The image is too small, 16 pixels or fewer on a side.
+
+    Source: Karras et al. 2021, section 2 and appendix E; the filter there is another.
+    """
+    image = generator.synthesis(w)
+    return decibels([(turned(image, angle), turned(generator.synthesis(w, angle=angle), 0.0)) for angle in angles])
+
+
+def decibels(pairs: list[tuple[Tensor, Tensor]]) -> float:
+    """Peak signal to noise of values in [-1, 1]: 10 log10(4 / mean squared difference) over all pairs at once."""
+    if not sum(expected.numel() for expected, _ in pairs):
+        raise UsageError(
+            "no pixel is left to compare: filters take up to 9 from each side, and a shift as much as it moves; take "
+            "larger images (organza train --resize 32) or smaller shifts"
+        )
+    return float(10 * torch.log10(4 / torch.cat([(a - b).double().square().flatten() for a, b in pairs]).mean()))
+
+
+def turned(image: Tensor, angle: float) -> Tensor:
+    """What images (N, C, H, W) show after a turn about their middle, at the pixels that are known at any angle.
+
+    Interpolated by a radial low-pass filter of 16 taps across, a jinc in a Kaiser window, which acts alike at every
+    angle: it passes a quarter of a cycle per pixel and stops at a half.
+
+    Returns:
+        float64, (pixels, N C): those at least `REACH` inside the largest circle that the image holds.
+    """
+    height, width = image.shape[2:]
+    axes = [torch.arange(size, dtype=torch.float64, device=image.device) - (size - 1) / 2 for size in (height, width)]
+    places = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=2)
+    places = places[places.norm(dim=2) <= min(height, width) / 2 - REACH]
+    size = places.new_tensor([height, width])
+    sources = origin(places, (0.0, 0.0), angle) + (size - 1) / 2
+    taps = torch.arange(1 - REACH, REACH + 1, device=image.device)
+    near = sources.floor()[:, None] + torch.cartesian_prod(taps, taps)  # (pixels, taps, 2)
+    radius = (near - sources[:, None]).norm(dim=2).clamp_min(1e-9)
+    window = torch.special.i0(kaiser_beta(2 * REACH, 0.5) * (1 - (radius / REACH).square()).clamp_min(0).sqrt())
+    weight = torch.special.bessel_j1(2 * math.pi * 0.375 * radius) / radius * window * (radius < REACH)
+    index = near.clamp_min(0).minimum(size - 1) @ places.new_tensor([width, 1.0])  # what is outside weighs nothing
+    table = image.permute(2, 3, 0, 1).flatten(0, 1).flatten(1).double()
+    weight = weight / weight.sum(1, keepdim=True)
+    return embedding_bag(index.long(), table, per_sample_weights=weight, mode="sum")
 
 
 def translated(image: Tensor, shift: tuple[float, float]) -> tuple[Tensor, int]:
