@@ -54,6 +54,14 @@ def test_an_empty_pipe_draws_nothing_and_takes_points_too() -> None:
         Augment(VectorSpec(), ("flip",), share=constant(1.0))
 
 
+def test_an_empty_pipe_loads_what_runs_without_one_saved_and_others_do_not() -> None:
+    empty, full = pipe(SPECS[0]), pipe(SPECS[0], "flip")
+    empty.load_state_dict({})
+    empty.load_state_dict(full.state_dict())
+    with pytest.raises(RuntimeError, match="strength"):
+        full.load_state_dict({})
+
+
 def test_groups_stand_for_their_members() -> None:
     assert pipe(SPECS[0], "color", "contrast", "flip").names == (*GROUPS["color"], "flip")
 

@@ -75,6 +75,11 @@ class Augment(nn.Module):
         self.register_buffer("strength", torch.zeros(()))
         self.register_buffer("confidence", torch.full((), target))
 
+    def _load_from_state_dict(self, *args: Any, **options: Any) -> None:
+        """An empty pipe has nothing to load: runs from before their family could augment go on."""
+        if self.names:
+            super()._load_from_state_dict(*args, **options)
+
     @property
     def adapts(self) -> bool:
         """Whether the strength follows the critic's confidence."""

@@ -42,7 +42,7 @@ def test_without_penalties_there_are_two_turns_at_the_full_rate() -> None:
     game = build(r1=0.0, path_length=0.0, generator_lr=1e-3)
     assert [turn.name for turn in game.turns] == ["critic", "generator"]
     assert game.players["generator"].optimizer.param_groups[0]["lr"] == 1e-3
-    assert not game.extras
+    assert list(game.extras) == ["augment"]
 
 
 def test_the_mean_path_length_moves_by_its_share_once_per_turn() -> None:
@@ -51,6 +51,21 @@ def test_the_mean_path_length_moves_by_its_share_once_per_turn() -> None:
     taken = take(turn, batch | draw(game, batch, 1), Clock(), micro_batch=4)
     value = game.extras["path_length"].get_buffer("value")
     assert float(value) == pytest.approx(0.25 * float(taken.loss.watch["path_length"].mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("family", ["stylegan2", "stylegan3"])
+def test_the_critic_sees_augmented_images_in_every_turn(family: str) -> None:
+    torch.manual_seed(0)
+    world, seen = shapes(), []
+    game = find(f"{family}:tiny", augment=("cutout",), augment_share=1.0, r1=1.0).recipe.build(world.spec)
+    game.players["critic"].network.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
+    batch = {"image": torch.ones(16, *world.spec.shape), "label": torch.zeros(16, dtype=torch.int64)}
+    for turn, views in (("critic", 1), ("r1", 1), ("generator", 2)):
+        taken = take(next(one for one in game.turns if one.name == turn), batch | draw(game, batch, 1), Clock())
+        assert taken.failed is None
+        assert len(seen) == views, turn
+        assert all((images == 0).flatten(1).any(1).all() for images in seen), turn
+        seen.clear()
 
 
 def variety(game: Game, psi: float) -> float:

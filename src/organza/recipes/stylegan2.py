@@ -3,14 +3,15 @@
 Karras, Laine, Aittala, Hellsten, Lehtinen, Aila. "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020
 (arXiv:1912.04958). Karras, Laine, Aila. "A Style-Based Generator Architecture for Generative Adversarial Networks",
 CVPR 2019 (arXiv:1812.04948). Labels and the presets `paper256` and `cifar`: Karras et al. 2020 (arXiv:2006.06676),
-without its adaptive augmentation.
+whose adaptive augmentation (ADA) is `augment` with a target; without, as in the presets, there is none.
 
 Differs from the papers: any image size, the smallest map of 4 to 7 pixels; all turns of a step see the same real batch;
-path lengths are measured on the whole batch, against the running mean before the step; labels enter the critic as an
-inner product with its features; truncation leads to the mean of the class, the sample's noise is fixed after training;
-`adain` has no progressive growing. The batch's deviation couples `minibatch_std` neighbours, so micro-batches should be
-multiples of it. The class's defaults are for small images and a few minutes: the papers' step sizes, for millions of
-images, hardly move equalised weights by then.
+R1 is taken at the images as the critic sees them, after augmentation; path lengths are measured on the whole batch,
+against the running mean before the step; labels enter the critic as an inner product with its features; truncation
+leads to the mean of the class, the sample's noise is fixed after training; `adain` has no progressive growing. The
+batch's deviation couples `minibatch_std` neighbours, so micro-batches should be multiples of it. The class's defaults
+are for small images and a few minutes: the papers' step sizes, for millions of images, hardly move equalised weights by
+then.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from organza.augment import Augment, Augmentation
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
 from organza.game import Batch, Clock, Game, Loss, Player, Turn
@@ -32,7 +34,7 @@ from organza.nets.style_critic import StyleCritic
 from organza.noise import seeded_noise
 from organza.penalties import path_lengths, r1
 from organza.recipe import Conditional, Recipe, known_classes
-from organza.schedules import cosine
+from organza.schedules import constant, cosine
 
 
 @final
@@ -92,6 +94,12 @@ class StyleGAN2(Recipe):
     """Share of the step sizes that is left at the end, after half a cosine over the budget; 1: constant."""
     betas: tuple[float, float] = (0.0, 0.99)
     """Adam's decay rates of the first and second moment."""
+    augment: tuple[Augmentation, ...] = ()
+    """What the critic's images go through, real and fake alike, so that it cannot learn a small set by heart."""
+    augment_share: float = 0.8
+    """Probability with which each of them acts on an image; the upper limit where it adapts."""
+    augment_target: float = 0.0
+    """Mean sign of the real scores to which the share adapts, from 0 on (ADA; 0.6 there); 0: it is constant."""
     halflife: float = 1e6
     """Of the averaged generator, in samples; 0: no average."""
     ramp: float | None = 0.05
@@ -109,6 +117,7 @@ class StyleGAN2(Recipe):
         num_classes = known_classes(data, self.conditional)
         g, c = self.networks(data, num_classes)
         objective, mean_length = OBJECTIVES[self.loss], MovingAverage(self.path_decay)
+        augment = Augment(data, self.augment, share=constant(self.augment_share), target=self.augment_target)
         pixels = data.height * data.width
 
         def draw(n: int) -> Batch:
@@ -118,7 +127,7 @@ class StyleGAN2(Recipe):
                 "other": torch.randn(n, self.latent),
                 "crossover": torch.where(torch.rand(n) < self.mixing, cut, g.num_ws),
                 "seed": torch.randint(2**31, (n,)),
-            }
+            } | augment.draw(n)
 
         def label(batch: Batch) -> Tensor | None:
             return batch["label"] if num_classes else None
@@ -127,20 +136,21 @@ class StyleGAN2(Recipe):
             return g(batch["latent"], label(batch), batch["seed"], batch["other"], batch["crossover"])
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
-            both = torch.cat([batch["image"], make(batch)])
+            both = torch.cat(augment.pair(batch["image"], make(batch), batch, clock))
             twice = torch.cat([batch["label"]] * 2) if num_classes else None
             real_score, fake_score = c(both, twice, 2).chunk(2)
-            return Loss(
-                {self.loss: objective.critic(real_score, fake_score)}, watch=objective.watch(real_score, fake_score)
-            )
+            watch = objective.watch(real_score, fake_score)
+            watch |= augment.watch(objective.lead(real_score, fake_score), clock)
+            return Loss({self.loss: objective.critic(real_score, fake_score)}, watch=watch)
 
         def r1_loss(batch: Batch, clock: Clock) -> Loss:
-            squared = r1(lambda x: c(x, label(batch)), batch["image"])
+            squared = r1(lambda x: c(x, label(batch)), augment(batch["image"], batch, clock))
             return Loss({"r1": self.penalty_every * self.r1 / 2 * squared})
 
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
-            fake_score = c(make(batch), label(batch))
-            real_score = c(batch["image"], label(batch)) if objective.needs_real else fake_score
+            real, fake = augment.pair(batch["image"], make(batch), batch, clock)
+            fake_score = c(fake, label(batch))
+            real_score = c(real, label(batch)) if objective.needs_real else fake_score
             return Loss({self.loss: objective.generator(real_score, fake_score)})
 
         def path_loss(batch: Batch, clock: Clock) -> Loss:
@@ -157,7 +167,7 @@ class StyleGAN2(Recipe):
         # A turn for a penalty every k steps makes k + 1 updates where there were k: each is made smaller to match.
         generator = self.player(g, self.generator_lr, self.path_every if self.path_length else None, self.halflife)
         critic = self.player(c, self.critic_lr, self.penalty_every if self.r1 else None, 0.0)
-        turns = [Turn("critic", critic, critic_loss)]
+        turns = [Turn("critic", critic, critic_loss, after=augment.adapt(samples=self.batch))]
         if self.r1:
             turns.append(Turn("r1", critic, r1_loss, every=self.penalty_every))
         turns.append(Turn("generator", generator, generator_loss))
@@ -176,7 +186,7 @@ class StyleGAN2(Recipe):
                 chunk=at_once(data.shape),
             ),
             draw=draw,
-            extras={"path_length": mean_length} if self.path_length else {},
+            extras={"augment": augment, **({"path_length": mean_length} if self.path_length else {})},
         )
 
     def networks(self, data: ImageSpec, num_classes: int) -> tuple[StyleGenerator, StyleCritic]:

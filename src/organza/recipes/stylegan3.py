@@ -3,10 +3,11 @@
 Karras, Aittala, Laine, Härkönen, Hellsten, Lehtinen, Aila. "Alias-Free Generative Adversarial Networks", NeurIPS 2021
 (arXiv:2106.12423). `equivariance="translation"` is its configuration T, `"rotation"` is R. The critic is StyleGAN2's.
 
-Differs from the paper: any image size, counted from its top left; all turns of a step see the same real batch; labels
-enter the critic as an inner product with its features; truncation leads to the mean of the class; weights and styles
-are normalised by demodulation alone. The margins make small images costly: 10 samples around 16 are five times the
-work. For pictures below 64 pixels `stylegan2` is the better choice; the class's defaults are a small one to try.
+Differs from the paper: any image size, counted from its top left; all turns of a step see the same real batch; R1 is
+taken at the images as the critic sees them, augmented and blurred; labels enter the critic as an inner product with its
+features; truncation leads to the mean of the class; weights and styles are normalised by demodulation alone. The
+margins make small images costly: 10 samples around 16 are five times the work. For pictures below 64 pixels `stylegan2`
+is the better choice; the class's defaults are a small one to try.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from organza.augment import Augment, Augmentation
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
 from organza.game import Batch, Clock, Game, Loss, Player, Turn
@@ -29,7 +31,7 @@ from organza.nets.style3 import AliasFreeGenerator, Equivariance
 from organza.nets.style_critic import StyleCritic
 from organza.penalties import r1
 from organza.recipe import Conditional, Recipe, known_classes
-from organza.schedules import cosine
+from organza.schedules import constant, cosine
 
 
 @final
@@ -89,6 +91,12 @@ class StyleGAN3(Recipe):
     """Share of the step sizes that is left at the end, after half a cosine over the budget; 1: constant."""
     betas: tuple[float, float] = (0.0, 0.99)
     """Adam's decay rates of the first and second moment."""
+    augment: tuple[Augmentation, ...] = ()
+    """What the critic's images go through, real and fake alike, so that it cannot learn a small set by heart."""
+    augment_share: float = 0.8
+    """Probability with which each of them acts on an image; the upper limit where it adapts."""
+    augment_target: float = 0.0
+    """Mean sign of the real scores to which the share adapts, from 0 on (ADA; 0.6 there); 0: it is constant."""
     halflife: float = 1e6
     """Of the averaged generator, in samples; 0: no average."""
 
@@ -108,9 +116,10 @@ class StyleGAN3(Recipe):
         num_classes = known_classes(data, self.conditional)
         g, c = self.networks(data, num_classes)
         objective = OBJECTIVES[self.loss]
+        augment = Augment(data, self.augment, share=constant(self.augment_share), target=self.augment_target)
 
         def draw(n: int) -> Batch:
-            return {"latent": torch.randn(n, self.latent)}
+            return {"latent": torch.randn(n, self.latent)} | augment.draw(n)
 
         def label(batch: Batch) -> Tensor | None:
             return batch["label"] if num_classes else None
@@ -125,27 +134,28 @@ class StyleGAN3(Recipe):
             return Blur(taps, before=reach, after=reach).to(images.device)(images)
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
-            both = seen(torch.cat([batch["image"], g(batch["latent"], label(batch))]), clock)
+            both = seen(torch.cat(augment.pair(batch["image"], g(batch["latent"], label(batch)), batch, clock)), clock)
             twice = torch.cat([batch["label"]] * 2) if num_classes else None
             real_score, fake_score = c(both, twice, 2).chunk(2)
-            return Loss(
-                {self.loss: objective.critic(real_score, fake_score)}, watch=objective.watch(real_score, fake_score)
-            )
+            watch = objective.watch(real_score, fake_score)
+            watch |= augment.watch(objective.lead(real_score, fake_score), clock)
+            return Loss({self.loss: objective.critic(real_score, fake_score)}, watch=watch)
 
         def r1_loss(batch: Batch, clock: Clock) -> Loss:
-            squared = r1(lambda x: c(x, label(batch)), seen(batch["image"], clock))
+            squared = r1(lambda x: c(x, label(batch)), seen(augment(batch["image"], batch, clock), clock))
             return Loss({"r1": self.penalty_every * self.r1 / 2 * squared})
 
         def generator_loss(batch: Batch, clock: Clock) -> Loss:
-            fake_score = c(seen(g(batch["latent"], label(batch)), clock), label(batch))
-            real_score = c(seen(batch["image"], clock), label(batch)) if objective.needs_real else fake_score
+            real, fake = augment.pair(batch["image"], g(batch["latent"], label(batch)), batch, clock)
+            fake_score = c(seen(fake, clock), label(batch))
+            real_score = c(seen(real, clock), label(batch)) if objective.needs_real else fake_score
             return Loss({self.loss: objective.generator(real_score, fake_score)})
 
         # A turn for a penalty every k steps makes k + 1 updates where there were k: each is made smaller to match.
         share = self.penalty_every / (self.penalty_every + 1) if self.r1 else 1.0
         generator = self.player(g, self.generator_lr, 1.0, self.halflife)
         critic = self.player(c, self.critic_lr, share, 0.0)
-        turns = [Turn("critic", critic, critic_loss)]
+        turns = [Turn("critic", critic, critic_loss, after=augment.adapt(samples=self.batch))]
         if self.r1:
             turns.append(Turn("r1", critic, r1_loss, every=self.penalty_every))
         turns.append(Turn("generator", generator, generator_loss))
@@ -162,6 +172,7 @@ class StyleGAN3(Recipe):
                 chunk=at_once(data.shape),
             ),
             draw=draw,
+            extras={"augment": augment},
         )
 
     def networks(self, data: ImageSpec, num_classes: int) -> tuple[AliasFreeGenerator, StyleCritic]:
