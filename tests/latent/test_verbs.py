@@ -79,10 +79,13 @@ def test_projecting_writes_a_picture_a_point_and_numbers_and_keeps_the_checkpoin
     printed = capsys.readouterr().out
     assert "mine.png: 20x40 brought to 16x16" in printed
     assert re.search(r"pixel error 0\.\d+ .*, tuned 0\.\d+ .*nearest of 4 random samples 0\.\d+", printed)
+    distance = re.search(r"; (\d+\.\d\d) typical distances from the mean", printed)
     folder = tmp_path / "found"
     names = {"mine.png", "mine.json", "mine.safetensors", "mine.tuned.safetensors"}
     assert {path.name for path in folder.iterdir()} == names
     told = json.loads((folder / "mine.json").read_text())
+    assert distance is not None
+    assert float(distance[1]) == pytest.approx(told["distance"], abs=0.006)
     assert told["tuned_rms"] < told["rms"] <= told["random_rms"] + 1e-3
     with Image.open(folder / "mine.png") as sheet:
         assert sheet.width == 4 * (112 + 2) + 2
@@ -93,6 +96,32 @@ def test_projecting_writes_a_picture_a_point_and_numbers_and_keeps_the_checkpoin
     with Image.open(out) as strip, Image.open(folder / "mine.png") as sheet:
         made = np.asarray(strip)[2:66:4, 2:66:4]
         np.testing.assert_array_equal(made, np.asarray(sheet)[2:114:7, 2 + 2 * 114 : 2 * 114 + 114 : 7])
+
+
+def test_a_single_image_can_be_projected_to_a_file(plain: str, tmp_path: Path, capsys: Capture) -> None:
+    for name in ("mine", "other"):
+        Image.new("L", (16, 16), 90).save(tmp_path / f"{name}.png")
+    few, out = (
+        ["--steps", "1", "--starts", "1", "--among", "2", "--device", "cpu", "--out"],
+        tmp_path / "made" / "p.png",
+    )
+    mine, other = str(tmp_path / "mine.png"), str(tmp_path / "other.png")
+    assert main(["project", plain, mine, *few, str(out)]) == 0
+    assert {path.name for path in out.parent.iterdir()} == {"p.png", "p.safetensors", "p.json"}
+    with Image.open(out) as sheet:
+        assert sheet.width == 3 * (112 + 2) + 2
+    before = Path(mine).read_bytes()
+    for images, wrong, message in (
+        ([mine, other], str(tmp_path / "x.png"), "2 images are to be projected: name a folder"),
+        ([mine], str(tmp_path / "x.mp4"), "for a single image a .png"),
+        ([mine], mine, f"would replace {mine}"),
+        ([mine], str(tmp_path), f"would replace {mine}"),
+    ):
+        capsys.readouterr()
+        assert main(["project", plain, *images, *few, wrong]) == 2
+        assert message in capsys.readouterr().err
+    assert Path(mine).read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.png", "other.png", "made"}
 
 
 def test_the_python_of_the_docs_runs(styled: str, capsys: Capture) -> None:

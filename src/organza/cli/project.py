@@ -16,6 +16,9 @@ By pixel errors at several scales, from the nearest of many random samples; the 
 is told beside the result. Writes NAME.png (target, inversion, [tuned,] difference), NAME.safetensors (the point) and
 NAME.json (numbers). Images of another size are cut around the centre and resized."""
 
+MADE = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4")
+"""Endings of what can only be meant as a file."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,7 @@ class Project:
     seed: int = 0
     """Of all that is random."""
     out: Optional[Path] = None
-    """Folder for the files; default: RUN/projections."""
+    """Folder for the files, or of a single image the .png, the other files beside it; default: RUN/projections."""
     checkpoint: str = "newest"
     """newest, best (by the run's --best-by) or the folder of a checkpoint."""
     mark: bool = True
@@ -77,12 +80,25 @@ def main(args: list[str]) -> int:
     names = [path.stem for path in images]
     if not names or len(set(names)) < len(names) or given.tune < 0:
         raise UsageError("give one or more images whose names differ before the ending, and --tune of at least 0")
+    out = given.out
+    file = out if out and out.suffix.lower() in MADE and not out.is_dir() else None
+    if file and (file.suffix.lower() != ".png" or len(images) > 1):
+        raise UsageError(
+            f"--out {file} names a file, and {len(images)} image{'s' * (len(images) > 1)} are to be projected: name a "
+            "folder, or for a single image a .png"
+        )
     run, device = open_run(given.run), devices.choose(given.device)
     checkpoint = run.checkpoint(given.checkpoint)
     game = run.game(path=checkpoint, device=device)
     space = open_space(run, game, "w" if given.space == "w+" else given.space)
     told = None if given.label is None else class_index(run, given.label, space.num_classes > 0)
-    folder, targets = given.out or run.folder / "projections", [read_target(path, space.spec) for path in images]
+    folder = out or run.folder / "projections"
+    if file:
+        folder, names = file.parent, [file.stem]
+    overwritten = {(folder / f"{name}.png").resolve() for name in names} & {path.resolve() for path in images}
+    if overwritten:
+        raise UsageError(f"the result would replace {min(overwritten)}; name another place with --out FOLDER")
+    targets = [read_target(path, space.spec) for path in images]
     note = {"checkpoint": checkpoint.name, "is_free": given.space == "w+", "steps": given.steps, "seed": given.seed}
     for name, (image, resized) in zip(names, targets, strict=True):
         target = image.to(space.device)
@@ -105,7 +121,8 @@ def main(args: list[str]) -> int:
         after = "" if tuned is None else f", tuned {tuned[1].rms:.4f} ({tuned[1].psnr:.1f} dB)"
         print(
             f"{name}: pixel error {found.rms:.4f} ({found.psnr:.1f} dB){after}; nearest of {given.among:,} random "
-            f"samples {found.baseline:.4f} ({psnr(found.baseline):.1f} dB)" + (f"; {resized}" if resized else "")
+            f"samples {found.baseline:.4f} ({psnr(found.baseline):.1f} dB); {found.distance:.2f} typical distances "
+            "from the mean" + (f"; {resized}" if resized else "")
         )
     print(f"{len(names)} projection{'s' if len(names) > 1 else ''} in {folder}")
     return 0
