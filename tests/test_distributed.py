@@ -148,7 +148,8 @@ distributed.leave(3)
 
 
 def test_a_rank_that_leaves_keeps_its_exit_code_and_all_that_it_has_said() -> None:
-    left = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, timeout=60, check=False)
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    left = subprocess.run([sys.executable, "-c", LEAVING], env=buffered, capture_output=True, text=True, timeout=60)
     assert (left.returncode, left.stdout, left.stderr) == (3, "said", "told")
 
 
