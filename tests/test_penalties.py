@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from organza.errors import UsageError
+from organza.losses import OBJECTIVES
 from organza.penalties import (
+    Tightness,
     consistency,
     interpolated_gradient,
     lecam,
@@ -205,3 +210,31 @@ def test_lecam_is_the_squared_distance_of_each_side_to_the_running_mean_of_the_o
 
 def test_consistency_is_the_mean_squared_change_of_the_score() -> None:
     assert consistency(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])).item() == pytest.approx(2.5)
+
+
+def test_the_factor_of_penalties_follows_the_critics_loss() -> None:
+    tightness = Tightness(0.6, horizon=1000.0)
+    after = tightness.adapt(samples=50)
+    assert after is not None
+    for loss in (0.5, 0.5, 0.9):  # too sure, too sure, worse than a guess
+        after({"pair_loss": torch.tensor(loss)})
+    assert tightness.factor.item() == pytest.approx(math.exp((0.1 + 0.1 - 0.3) * 50 / 1000))
+
+
+def test_the_critics_loss_is_that_of_a_game_of_pairs() -> None:
+    real, fake = torch.randn(2, 7)
+    watched = Tightness(0.6).watch(real, fake)
+    assert watched["pair_loss"].mean().item() == pytest.approx(OBJECTIVES["relativistic"].critic(real, fake).item())
+    assert watched["penalty_factor"].tolist() == [1.0] * 7
+
+
+def test_without_a_target_nothing_is_watched_and_nothing_moves() -> None:
+    tightness = Tightness(0.0)
+    assert tightness.adapt(samples=50) is None
+    assert not tightness.watch(torch.ones(3), torch.zeros(3))
+
+
+@pytest.mark.parametrize("target", [-0.1, 0.7, float("nan")])
+def test_a_loss_that_no_critic_can_keep_is_refused(target: float) -> None:
+    with pytest.raises(UsageError, match="below log 2"):
+        Tightness(target)

@@ -109,7 +109,7 @@ def test_points_cannot_be_translated(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_transparency_alone_is_no_hole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    one, two = folder(tmp_path / "x", "RGBA"), folder(tmp_path / "y")
+    one, two = folder(tmp_path / "x", "RGBA", count=16), folder(tmp_path / "y", count=16)
     assert main(["train", "--data", one, "--to", two, "--paired", "yes", "--channels", "auto", "--dry-run"]) == 0
     assert "[recipe: Pix2Pix]" in capsys.readouterr().out
 

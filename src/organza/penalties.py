@@ -13,11 +13,14 @@ E_n [((D(x + eps n) - D(x)) / eps)^2] -> ||grad D(x)||^2 as eps -> 0 for n ~ N(0
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from organza.errors import UsageError
 
 Critic = Callable[[Tensor], Tensor]
 PenaltyMode = Literal["exact", "finite_difference"]
@@ -191,3 +194,44 @@ def path_lengths(synthesis: Callable[[Tensor], Tensor], w: Tensor, noise: Tensor
         w = w.float() if w.requires_grad else w.float().requires_grad_(True)
         (gradient,) = torch.autograd.grad((synthesis(w) * noise).sum(), w, create_graph=True)
         return (gradient.square().sum(2).mean(1) + 1e-12).sqrt()
+
+
+@final
+class Tightness(nn.Module):
+    """A factor for gradient penalties that keeps the critic's loss in a game of pairs at a target.
+
+    The weight that suits is another for each kind of data: too little, and the critic goes where the generator cannot
+    follow; too much, and it no longer sees what is wrong. Its loss shows both, log 2 is that of a guess. So the factor
+    grows while the loss is below the target and shrinks while it is above. Belongs into `Game.extras`.
+
+    Args:
+        target: Of the loss, above 0 and below log 2; 0: the factor stays 1.
+        horizon: Real samples in which the factor grows e times as large where the loss is lower than the target by 1.
+    """
+
+    factor: Tensor
+
+    def __init__(self, target: float, *, horizon: float = 2e3) -> None:
+        super().__init__()
+        if not 0 <= target < math.log(2):
+            raise UsageError(f"penalty_target must be at least 0 and below log 2 (0.693); got {target:g}")
+        self.target, self.horizon = target, horizon
+        self.register_buffer("factor", torch.ones(()), persistent=bool(target))
+
+    def watch(self, real_score: Tensor, fake_score: Tensor) -> dict[str, Tensor]:
+        """What the factor goes by and where it stands, per pair, for the critic's `Loss.watch`."""
+        if not self.target:
+            return {}
+        loss = nn.functional.softplus(fake_score.detach().float() - real_score.detach().float())
+        return {"pair_loss": loss, "penalty_factor": self.factor.expand(len(loss))}
+
+    def adapt(self, samples: int) -> Callable[[dict[str, Tensor]], None] | None:
+        """For `Turn.after` of the critic, which sees so many real samples a turn over all ranks; None: no target."""
+        if not self.target:
+            return None
+
+        @torch.no_grad()
+        def after(means: dict[str, Tensor]) -> None:
+            self.factor.mul_(torch.exp((self.target - means["pair_loss"]) * samples / self.horizon)).clamp_(1e-3, 1e3)
+
+        return after

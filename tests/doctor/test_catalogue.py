@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from organza.doctor import overfitting
 from organza.doctor.catalogue import AT_ONCE, CATALOGUE, diagnose
 from organza.doctor.finding import Change, command_for
 from organza.doctor.history import History
+from organza.doctor.remedies import lighter_penalty, penalise
 from organza.doctor.visit import ILL, exit_code, summary
 
 CLASSES = ("0", "1", "2", "3", "4")
@@ -208,3 +209,17 @@ def test_a_run_far_from_the_data_is_not_called_healthy() -> None:
     told = [summary([], history([{"health/distance": far, "health/floor": 1.0}] * 3)) for far in (1.9, 3.2)]
     assert told[0] == "healthy: the doctor finds nothing"
     assert told[1].startswith("no illness, but its samples are 3.2 times as far from the data")
+
+
+@pytest.mark.parametrize(
+    ("remedy", "fields", "change"),
+    [
+        (penalise, {"r1": 0.1, "r2": 0.1, "penalty_target": 0.6}, {"penalty_target": 0.647}),
+        (lighter_penalty, {"r1": 0.1, "r2": 0.1, "penalty_target": 0.6}, {"penalty_target": 0.54}),
+        (penalise, {"r1": 0.1, "r2": 0.1, "penalty_target": 0.0}, {"r1": 1.0, "r2": 1.0}),
+    ],
+)
+def test_penalties_that_follow_a_target_are_changed_by_the_target(
+    remedy: Callable[[History], Change], fields: dict[str, Any], change: dict[str, Any]
+) -> None:
+    assert remedy(History([], {"recipe": {"name": "r3gan", "fields": fields}})).fields == change

@@ -90,6 +90,7 @@ MOMENTS: dict[str, dict[str, Any]] = {
     "between path lengths": {"path_every": 4},
     "in a changing augmentation": {"augment": ("flip", "cutout")},
     "in an adapting augmentation": {"augment": ("flip", "cutout"), "augment_target": 0.01, "generator_lr": 1e-4},
+    "in an adapting penalty": {"penalty_target": 0.6},
     "in a moving frame": {"frame": True},
 }
 """Where a run is interrupted: fields that put something on the way at that moment, of families that have them all."""
@@ -291,6 +292,8 @@ def assert_is_on_the_way(moment: str, recipe: Any, game: Game, clock: Clock) -> 
     if moment == "in an adapting augmentation":
         assert 0 < float(game.extras["augment"].get_buffer("strength")) < recipe.augment_share
         assert float(game.extras["augment"].get_buffer("confidence")) not in (0.0, recipe.augment_target)
+    if moment == "in an adapting penalty":
+        assert abs(float(game.extras["tightness"].get_buffer("factor")) - 1) > 1e-4
 
 
 @sweep

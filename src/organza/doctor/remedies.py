@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from organza.doctor.finding import Change
@@ -64,6 +65,8 @@ def penalise(history: History) -> Change:
     r1 = fields.get("r1")
     if r1 == 0 and history.defaults.get("r1"):
         return pick(history, back(history, "loss", "r1"), "")
+    if r1 and (target := fields.get("penalty_target")):  # the weights follow it
+        return pick(history, {"penalty_target": round((target + math.log(2)) / 2, 3)}, "")
     if isinstance(r1, int | float):
         return pick(history, {"r1": max(10 * r1, PENALTY), "r2": max(10 * fields.get("r2", 0), PENALTY)}, "")
     wanted = {"loss": "nonsaturating"} if fields.get("loss") == "wasserstein" else rate(history, "critic", 0.2)
@@ -72,7 +75,10 @@ def penalise(history: History) -> Change:
 
 def lighter_penalty(history: History) -> Change:
     """Against penalties that drown the game."""
-    wanted = {name: value for name, value in back(history, "r1", "r2").items() if value < history.fields[name]} or {
+    wanted = {name: value for name, value in back(history, "r1", "r2").items() if value < history.fields[name]}
+    if not wanted and (target := history.fields.get("penalty_target")):
+        wanted = {"penalty_target": round(0.9 * target, 3)}
+    wanted = wanted or {
         name: PENALTY if weight > 10 * PENALTY else weight / 10
         for name in ("r1", "r2")
         if isinstance(weight := history.fields.get(name), int | float) and weight > 0

@@ -7,8 +7,9 @@ Differs from the paper: every schedule runs over the whole budget, where the pap
 turns of a step see the same real batch; the penalties are taken at the images as the critic sees them, after
 augmentation, and both images of a pair are augmented alike; the augmentations are those of `augment.py`. The class's
 defaults, which are the preset `fast`, are for minutes: narrow networks that work on 2 x 2 pixels as one place, dense
-first and last layers, pixels through tanh after a pixel norm, penalties every fourth step, both turns on the same
-fakes, twenty-five times the paper's rates. Points (the toys) get the fully connected pair.
+first and last layers, pixels through tanh after a pixel norm, penalties every fourth step whose weight keeps the
+critic's loss at a target, both turns on the same fakes, twenty-five times the paper's rates. Points (the toys) get the
+fully connected pair.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from organza.inference import at_once, from_latents
 from organza.losses import OBJECTIVES
 from organza.nets.pair import plain_pair
 from organza.nets.r3 import Ends, Layers, Output, Plan, R3Critic, R3Generator, Resize, renormalise
-from organza.penalties import PenaltyMode, score_and_squared_gradient, squared_slope
+from organza.penalties import PenaltyMode, Tightness, score_and_squared_gradient, squared_slope
 from organza.recipe import Conditional, Recipe, known_classes
 from organza.schedules import cosine, fading
 
@@ -76,6 +77,8 @@ class R3GAN(Recipe):
     """The same on fake samples."""
     final_penalty: float = 1.0
     """Share of r1 and r2 that is left at the end, after half a cosine over the budget."""
+    penalty_target: float = 0.62
+    """Mean loss of the critic, below log 2 (0.693), that the weights of both penalties adapt to; 0: they do not."""
     penalty: PenaltyMode = "exact"
     """exact (second derivatives) or finite_difference (noisier, and no faster on a CPU)."""
     penalty_every: int = 4
@@ -122,6 +125,7 @@ class R3GAN(Recipe):
         gammas, decay = (self.r1, self.r2), cosine(1.0, self.final_penalty)
         share = cosine(0.0, self.augment_share)
         augment = Augment(data, self.augment, share=share, target=self.augment_target)
+        tightness = Tightness(self.penalty_target)
 
         def draw(n: int) -> Batch:
             noise = {"latent": torch.randn(n, self.latent)} | augment.draw(n)
@@ -145,10 +149,11 @@ class R3GAN(Recipe):
                 noise = batch["slope"].transpose(0, 1).flatten(0, 1)
                 slopes = squared_slope(lambda x: c(x, *labels(batch, 2)), both, noise, epsilon=self.epsilon)
             if is_penalised:
-                scale, sides = self.penalty_every * decay(clock) / 2, zip(gammas, slopes.chunk(2), strict=True)
+                scale = tightness.factor * self.penalty_every * decay(clock) / 2
+                sides = zip(gammas, slopes.chunk(2), strict=True)
                 terms = {f"r{i}": scale * gamma * slope.mean() for i, (gamma, slope) in enumerate(sides, 1) if gamma}
             real_score, fake_score = score.chunk(2)
-            watch = GAME.watch(real_score, fake_score)
+            watch = GAME.watch(real_score, fake_score) | tightness.watch(real_score, fake_score)
             return Loss(
                 {"relativistic": GAME.critic(real_score, fake_score)} | terms,
                 watch=watch | augment.watch(real_score - fake_score, clock),
@@ -162,25 +167,18 @@ class R3GAN(Recipe):
         generator, critic = self.player(g, self.generator_lr, self.halflife), self.player(c, self.critic_lr, 0.0)
         make = Shared(generator) if self.reuse else g
 
-        adapt = augment.adapt(samples=self.batch)
+        adapting = [adapt for part in (augment, tightness) if (adapt := part.adapt(samples=self.batch))]
 
         def after_critic(means: dict[str, Tensor]) -> None:
             renormalise(c)
-            if adapt is not None:
+            for adapt in adapting:
                 adapt(means)
 
-        keeps_units = self.layers == "magnitude"
         return Game(
             players={"generator": generator, "critic": critic},
             turns=[
-                Turn("critic", critic, critic_loss, after=after_critic if keeps_units else adapt),
-                Turn(
-                    "generator",
-                    generator,
-                    generator_loss,
-                    same_noise=self.reuse,
-                    after=(lambda _: renormalise(g)) if keeps_units else None,
-                ),
+                Turn("critic", critic, critic_loss, after=after_critic),
+                Turn("generator", generator, generator_loss, same_noise=self.reuse, after=lambda _: renormalise(g)),
             ],
             generate=from_latents(
                 generator,
@@ -191,7 +189,7 @@ class R3GAN(Recipe):
                 chunk=at_once(data.shape),
             ),
             draw=draw,
-            extras={"augment": augment},
+            extras={"augment": augment, "tightness": tightness},
         )
 
     def player(self, network: nn.Module, lr: float, halflife: float) -> Player:
@@ -226,8 +224,8 @@ class R3GAN(Recipe):
 
 PAPER = R3GAN(
     latent=64, expansion=2.0, block_gain=0.0, group=16, base=4, patch=1, overlap=False, blocks=2, ends="basis",
-    output="linear", final_penalty=0.1, penalty_every=1, reuse=False, generator_lr=2e-4, critic_lr=2e-4,
-    final_rate=0.25, rate_samples=0.0,
+    output="linear", final_penalty=0.1, penalty_target=0.0, penalty_every=1, reuse=False, generator_lr=2e-4,
+    critic_lr=2e-4, final_rate=0.25, rate_samples=0.0,
 )  # fmt: skip
 """What all published settings share."""
 PRESETS = {
@@ -241,8 +239,8 @@ PRESETS = {
         augment=("geometry", "color", "hue", "invert", "cutout"), augment_share=0.3,
     ),
     "toy": R3GAN(
-        conditional="no", latent=2, final_penalty=0.0002, penalty_every=8, generator_lr=4e-3, critic_lr=4e-3,
-        final_rate=0.01, rate_samples=0.0, batch=512,
+        conditional="no", latent=2, final_penalty=0.0002, penalty_target=0.0, penalty_every=8, generator_lr=4e-3,
+        critic_lr=4e-3, final_rate=0.01, rate_samples=0.0, batch=512,
     ),
     "tiny": R3GAN(latent=8, width=8, widest=8, group=4, batch=16, length=1),
 }  # fmt: skip
