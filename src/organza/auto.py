@@ -78,7 +78,7 @@ class Auto(Recipe):
         elif isinstance(data, ImageSpec):
             found, is_small = find("r3gan:fast"), max(data.height, data.width) <= MEASURED
             beyond = "" if is_small else f"; not measured above {MEASURED} pixels"
-            why = [f"r3gan:fast: of all families the nearest to real digits in the same time{beyond}"]
+            why = [f"r3gan:fast: of all families the nearest to real digits and garments in the same time{beyond}"]
             changes = list(for_images(found.recipe.batch, count=count, device=device))
         else:
             found, why, changes = find("r3gan:toy", conditional="auto"), ["r3gan:toy, since the data is points"], []
