@@ -391,7 +391,7 @@ def test_the_page_of_a_run_without_findings_says_what_the_doctor_says(tmp_path):
     for row in rows:
         row["health/spread"] = row.pop("health_spread")
     assert "Healthy: the doctor finds nothing." in page_of(tmp_path, rows=rows).text
-    assert "Too short to judge: fewer than 3 examinations" in page_of(tmp_path, rows=rows_of()[:-1] + rows[-1:]).text
+    assert "Too short to judge: 1 of the 3 examinations" in page_of(tmp_path, rows=rows_of()[:-1] + rows[-1:]).text
     assert "What the doctor found" not in page_of(tmp_path, rows=rows_of()).text
 
 

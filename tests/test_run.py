@@ -234,3 +234,12 @@ def test_a_run_of_images_generates_bytes_with_channels_last(tmp_path: Path, tiny
     samples = run.generate(2)
     assert samples.shape == (2, 8, 8, 3)
     assert samples.dtype == np.uint8
+
+
+def test_what_a_field_did_before_it_existed_is_what_an_older_run_does(tmp_path: Path) -> None:
+    run = made(tmp_path, recipe="r3gan:tiny", samples=100)
+    config = json.loads((run.folder / "run.json").read_text())
+    assert run.recipe.penalty_target > 0
+    del config["recipe"]["fields"]["penalty_target"]
+    (run.folder / "run.json").write_text(json.dumps(config))
+    assert open_run(run.folder).recipe.penalty_target == 0

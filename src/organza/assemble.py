@@ -94,17 +94,14 @@ def decided(
         options = replace(options, pairs="none")  # folders called A and B are classes to it
         source.close()
         source = open_data(data, options)
-    found.check(source.spec, source.name)
+    try:
+        found.check(source.spec, source.name)
+        refuse_few(found.recipe, source, options)
+    except DataError:
+        source.close()
+        raise
     if not isinstance(found.recipe, Auto):
         return replace(found, recipe=found.recipe.settled(source.spec, source.name)), source, options
-    if len(source) < FEWEST and not found.recipe.batch:
-        count = len(source)
-        raise DataError(
-            f"{source.name} holds {count} sample{'s' * (count > 1)}, and a GAN needs {FEWEST} at least and hundreds to "
-            "learn anything: give more, cut large images into many with --resize 64 --crop tiles, or leave out --limit"
-            + f"; --batch {count} takes so few all the same"
-            * (count > 1)
-        )
     auto, old = found.recipe, None
     if settings.run and (settings.run / "run.json").exists():
         old = open_run(settings.run)
@@ -127,6 +124,19 @@ def decided(
     for reason in found.why if distributed.is_main() else ():
         say(f"auto: {reason}")
     return found, source, options
+
+
+def refuse_few(recipe: Recipe, source: Source, options: DataOptions) -> None:
+    """Raise if `auto` would have to train on so few samples, and no batch was asked for."""
+    count = len(source)
+    if not isinstance(recipe, Auto) or recipe.batch or count >= FEWEST:
+        return
+    raise DataError(
+        f"{source.name} holds {count} sample{'s' * (count > 1)}, and a GAN needs {FEWEST} at least and hundreds to "
+        f"learn anything: {'leave out --limit' if options.limit else 'give more'}"
+        + f"; --batch {count} takes so few all the same"
+        * (count > 1)
+    )
 
 
 def foresee(found: Found, data: str, settings: RunSettings, options: DataOptions) -> tuple[Found, DataOptions]:
@@ -168,7 +178,9 @@ def build(
         OrganzaError: The family cannot learn from such data, or its batch does not suit them or the processes.
     """
     world = world or distributed.world()
-    recipe.check(source.spec, count=len(source), labels=labels)
+    if isinstance(source.spec, recipe.accepts):
+        recipe.check_labels(source.spec, count=len(source), labels=labels)
+    recipe.check(source.spec)
     if len(source) < 2:
         raise DataError(
             f"{source.name} holds a single sample, and a GAN needs two at least and hundreds to learn anything: give "
@@ -249,6 +261,8 @@ def mend_of_classes(before: Spec, source: Source, options: DataOptions, *, told:
         return f"leave out --clusters {options.clusters}"
     if not told:
         return "take --no-labels"
+    if not options.labels and not before.grouped and not source.spec.grouped:
+        return "leave out --no-labels"
     mend = "give data with the same classes"
     if is_alike and not source.spec.has_source and len(source) >= told * LEAST:
         bare = "" if source.spec.grouped or not source.spec.classes else "--no-labels "

@@ -20,8 +20,6 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
-from organza.errors import UsageError
-
 Critic = Callable[[Tensor], Tensor]
 PenaltyMode = Literal["exact", "finite_difference"]
 """By second derivatives, or by differences: those are noisier, and on a CPU no faster."""
@@ -201,8 +199,9 @@ class Tightness(nn.Module):
     """A factor for gradient penalties that keeps the critic's loss in a game of pairs at a target.
 
     The weight that suits is another for each kind of data: too little, and the critic goes where the generator cannot
-    follow; too much, and it no longer sees what is wrong. Its loss shows both, log 2 is that of a guess. So the factor
-    grows while the loss is below the target and shrinks while it is above. Belongs into `Game.extras`.
+    follow; too much, and it no longer sees what is wrong. Its loss shows both; log 2 is that of a guess, and of any
+    critic beside a generator as good as the data. So the factor grows while the loss is below the target and shrinks
+    while it is above, between a hundredth and a hundred. Measured on images only. Belongs into `Game.extras`.
 
     Args:
         target: Of the loss, above 0 and below log 2; 0: the factor stays 1.
@@ -213,8 +212,6 @@ class Tightness(nn.Module):
 
     def __init__(self, target: float, *, horizon: float = 2e3) -> None:
         super().__init__()
-        if not 0 <= target < math.log(2):
-            raise UsageError(f"penalty_target must be at least 0 and below log 2 (0.693); got {target:g}")
         self.target, self.horizon = target, horizon
         self.register_buffer("factor", torch.ones(()), persistent=bool(target))
 
@@ -223,7 +220,7 @@ class Tightness(nn.Module):
         if not self.target:
             return {}
         loss = nn.functional.softplus(fake_score.detach().float() - real_score.detach().float())
-        return {"pair_loss": loss, "penalty_factor": self.factor.expand(len(loss))}
+        return {"pair_loss": loss, "penalty_factor": self.factor.clone().expand(len(loss))}
 
     def adapt(self, samples: int) -> Callable[[dict[str, Tensor]], None] | None:
         """For `Turn.after` of the critic, which sees so many real samples a turn over all ranks; None: no target."""
@@ -232,6 +229,7 @@ class Tightness(nn.Module):
 
         @torch.no_grad()
         def after(means: dict[str, Tensor]) -> None:
-            self.factor.mul_(torch.exp((self.target - means["pair_loss"]) * samples / self.horizon)).clamp_(1e-3, 1e3)
+            missing = self.target - means["pair_loss"].clamp(max=math.log(2))  # worse than a guess is not too tight
+            self.factor.mul_(torch.exp(missing * samples / self.horizon)).clamp_(0.01, 100.0)
 
         return after

@@ -55,6 +55,7 @@ LIMITS_HERE: Limits = (
     ),
     ("smooth fade mixing pretrain path_decay", lambda number: 0 <= number <= 1, "from 0 to 1"),
     ("final_beta2 dropout momentum memory growing", lambda number: 0 <= number < 1, "at least 0 and below 1"),
+    ("penalty_target", lambda number: 0 <= number < math.log(2), "at least 0 and below log 2 (0.693)"),
 )
 """The same of the families here: elsewhere such names may mean something else."""
 
@@ -74,6 +75,8 @@ class Recipe(ABC):
 
     accepts: ClassVar[tuple[type[Spec], ...]] = (ImageSpec, VectorSpec)
     """Kinds of data that the family can make."""
+    added: ClassVar[dict[str, Any]] = {}
+    """What fields meant to runs that were made before there were such fields."""
     needs_labels: ClassVar[bool] = False
     """Whether the family can learn from labelled data only, of two classes or more."""
     needs_sources: ClassVar[Sources] = "no"
@@ -124,17 +127,8 @@ class Recipe(ABC):
             OrganzaError: It cannot be had; the message says what to do.
         """
 
-    def check(self, data: Spec, *, count: int | None = None, labels: bool = True) -> None:
-        """Refuse data that the family cannot learn from: of another kind, or without the labels that it needs.
-
-        Args:
-            data: What it is to learn from.
-            count: Samples in it; None: unknown.
-            labels: Whether labels were read where there are any.
-
-        Raises:
-            DataError: The message says what would do.
-        """
+    def check(self, data: Spec) -> None:
+        """Refuse data that the family cannot learn from: of another kind, or without the labels that it needs."""
         if not isinstance(data, self.accepts):
             kinds = " or ".join(kind.key for kind in self.accepts)
             raise DataError(
@@ -148,6 +142,19 @@ class Recipe(ABC):
             )
         if self.needs_sources != "no" and isinstance(data, ImageSpec):
             self.check_sources(data, data.source)
+        self.check_labels(data)
+
+    def check_labels(self, data: Spec, *, count: int | None = None, labels: bool = True) -> None:
+        """Refuse data without the labels that are needed.
+
+        Args:
+            data: What is to be learned.
+            count: Samples in it; None: unknown.
+            labels: Whether labels were read where there are any.
+
+        Raises:
+            DataError: The message says what would do.
+        """
         if (self.needs_labels or getattr(self, "conditional", "") == "yes") and data.num_classes < 2:
             who, other = type(self).__name__, "take a family that needs none: organza train dcgan"
             if not self.needs_labels:

@@ -75,7 +75,8 @@ class Run:
         name = file if saved["name"].endswith(".py") else saved["name"].partition(":")[0]
         recipe = find(name if name in RECIPES else f"{name}:{saved['class']}").recipe
         name = file if name == file else saved["name"]
-        return Found(with_fields(recipe, saved["fields"]), name, saved["preset"], tuple(saved.get("why", ())))
+        fields = {**recipe.added, **saved["fields"]}
+        return Found(with_fields(recipe, fields), name, saved["preset"], tuple(saved.get("why", ())))
 
     @property
     def recipe(self) -> Recipe:

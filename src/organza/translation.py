@@ -96,9 +96,9 @@ class Compared(ImageToImage):
                 f"there must be a weight for each of perceptual_layers; got {len(weights)} for {len(layers)}"
             )
 
-    def check(self, data: Spec, *, count: int | None = None, labels: bool = True) -> None:
+    def check(self, data: Spec) -> None:
         """As `Recipe.check`; and refuse channels that no perceptual network looks at."""
-        super().check(data, count=count, labels=labels)
+        super().check(data)
         if isinstance(data, ImageSpec) and data.channels not in (1, 3, 4) and self.perceptual != "none":
             raise DataError(
                 f"the network {self.perceptual} looks at images of 1, 3 or 4 channels, and these have {data.channels}: "

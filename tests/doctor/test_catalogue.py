@@ -199,8 +199,8 @@ def test_a_leaking_augmentation_acts_less_often_or_goes(share: float, change: di
 
 
 def test_too_few_steps_are_not_called_healthy() -> None:
-    assert "fewer than 200 steps" in summary([], history([{}]))
-    assert "fewer than 3 examinations" in summary([], history([{}] * 2))
+    assert summary([], history([{}])) == "too short to judge: 160 steps of all players, 200 are the least"
+    assert "2 of the 3 examinations" in summary([], history([{}] * 2))
     assert "never examined" in summary([], History([{"step": 200}], CONFIG))
     assert summary([], history([{}] * 3)) == "healthy: the doctor finds nothing"
 
@@ -216,6 +216,7 @@ def test_a_run_far_from_the_data_is_not_called_healthy() -> None:
     [
         (penalise, {"r1": 0.1, "r2": 0.1, "penalty_target": 0.6}, {"penalty_target": 0.647}),
         (lighter_penalty, {"r1": 0.1, "r2": 0.1, "penalty_target": 0.6}, {"penalty_target": 0.54}),
+        (lighter_penalty, {"r1": 5.0, "r2": 5.0, "penalty_target": 0.6}, {"penalty_target": 0.54}),
         (penalise, {"r1": 0.1, "r2": 0.1, "penalty_target": 0.0}, {"r1": 1.0, "r2": 1.0}),
     ],
 )

@@ -96,9 +96,9 @@ def test_a_run_that_begins_to_be_examined_late_is_not_examined_in_a_burst(tmp_pa
 
 
 def test_a_run_shorter_than_the_interval_is_examined_ten_times_and_at_its_end(tmp_path: Path) -> None:
-    settings = RunSettings(samples=4_000, device="cpu", log_every=64)  # the interval is 10,000
+    settings = RunSettings(samples=4_000, device="cpu", log_every=320)  # the interval is 10,000
     run = organza.train("dcgan:tiny", data="ring8", run=tmp_path / "run", settings=settings)
     exams = [row["progress"] for row in run.rows() if "health/spread" in row]
     assert len(exams) >= 10
     assert exams[-1] == pytest.approx(1.0)
-    assert max(later - earlier for earlier, later in pairwise(exams)) < 0.15
+    assert max(later - earlier for earlier, later in pairwise(exams)) < 0.2

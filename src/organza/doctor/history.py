@@ -57,15 +57,17 @@ class History:
 
     @property
     def is_warm(self) -> bool:
-        """Whether the players have had time to learn something: before, any generator makes all samples alike.
+        """Whether the players have had time to learn something: before, any generator makes all samples alike."""
+        return self.steps >= WARM_STEPS
 
-        Where turns come later, such as a critic's after pretraining, the time counts from there.
-        """
+    @property
+    def steps(self) -> int:
+        """Taken; where turns come later, such as a critic's after pretraining, they count from there."""
         played, began = [row for row in self.rows if turns_of(row)], 0
         if played:
             first = next(row for row in played if turns_of(played[-1]) <= turns_of(row))
             began = 0 if first is played[0] else first.get("step", 0)
-        return bool(self.rows) and self.rows[-1].get("step", 0) - began >= WARM_STEPS
+        return self.rows[-1].get("step", 0) - began if self.rows else 0
 
     @property
     def classes(self) -> Sequence[str]:

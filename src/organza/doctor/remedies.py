@@ -63,22 +63,28 @@ def penalise(history: History) -> Change:
     """Keep the critic flat where the data lies (Mescheder et al. 2018, arXiv:1801.04406)."""
     fields = bounded(history)
     r1 = fields.get("r1")
+    if steered(history):
+        target = round((fields["penalty_target"] + math.log(2)) / 2, 3)
+        return pick(history, {"penalty_target": target}, "lower the critic's step size")
     if r1 == 0 and history.defaults.get("r1"):
         return pick(history, back(history, "loss", "r1"), "")
-    if r1 and (target := fields.get("penalty_target")):  # the weights follow it
-        return pick(history, {"penalty_target": round((target + math.log(2)) / 2, 3)}, "")
     if isinstance(r1, int | float):
         return pick(history, {"r1": max(10 * r1, PENALTY), "r2": max(10 * fields.get("r2", 0), PENALTY)}, "")
     wanted = {"loss": "nonsaturating"} if fields.get("loss") == "wasserstein" else rate(history, "critic", 0.2)
     return pick(history, wanted, "add a gradient penalty (R1 and R2) to the critic's loss")
 
 
+def steered(history: History) -> bool:
+    """Whether the weights of the penalties follow a target, so that what they are at the start matters little."""
+    fields, is_image = history.fields, history.config.get("spec", {}).get("kind") != "vector"
+    return is_image and bool(fields.get("penalty_target") and (fields.get("r1") or fields.get("r2")))
+
+
 def lighter_penalty(history: History) -> Change:
     """Against penalties that drown the game."""
-    wanted = {name: value for name, value in back(history, "r1", "r2").items() if value < history.fields[name]}
-    if not wanted and (target := history.fields.get("penalty_target")):
-        wanted = {"penalty_target": round(0.9 * target, 3)}
-    wanted = wanted or {
+    if steered(history):
+        return pick(history, {"penalty_target": round(0.9 * history.fields["penalty_target"], 3)}, "")
+    wanted = {name: value for name, value in back(history, "r1", "r2").items() if value < history.fields[name]} or {
         name: PENALTY if weight > 10 * PENALTY else weight / 10
         for name in ("r1", "r2")
         if isinstance(weight := history.fields.get(name), int | float) and weight > 0

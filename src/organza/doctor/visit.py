@@ -32,11 +32,11 @@ def summary(findings: Sequence[Finding], history: History) -> str:
     exams, far = len(history.exams), history.remoteness
     if not findings:
         if not history.is_warm:
-            return f"too short to judge: its players took fewer than {WARM_STEPS} steps"
+            return f"too short to judge: {history.steps} steps of all players, {WARM_STEPS} are the least"
         if not exams:
             return "unknown: it was never examined"
         if exams < IN_A_ROW:
-            return f"too short to judge: fewer than {IN_A_ROW} examinations, which most illnesses take"
+            return f"too short to judge: {exams} of the {IN_A_ROW} examinations that most illnesses take"
         if far > FAR:
             return f"no illness, but its samples are {far:.1f} times as far from the data as real ones from one another"
         return "healthy: the doctor finds nothing"

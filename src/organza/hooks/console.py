@@ -83,12 +83,13 @@ class Console:
     def warn(self, first: Clock) -> None:
         """Say after the first step if the minutes allowed hold few of its kind."""
         budget, samples = self.budget.minutes or 0, first.samples - self.start.samples
-        if first.minutes - self.start.minutes > SLOW * budget:  # at most all of it, however long the step was
-            seconds = time.monotonic() - self.began
+        taken = first.minutes - self.start.minutes  # at most the budget, however long the step was
+        if taken > SLOW * budget:
+            told = clock_face(round(60 * taken)) + " or more" * (first.progress >= 1)
             say(
-                f"The first step, of {samples:,} samples, took about {clock_face(seconds)}, so {budget:g} minutes hold "
-                f"about {max(1, round(60 * budget / seconds)):,}: take a smaller --batch, --resize or preset, and see "
-                "with organza plan what that gives"
+                f"The first step, of {samples:,} samples, took {told}, so {budget:g} minutes hold about "
+                f"{round(budget / taken):,}: take a smaller --batch, --resize or preset, and see with organza plan "
+                "what that gives"
             )
 
     def view(self, row: dict[str, Any]) -> Group:

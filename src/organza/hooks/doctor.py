@@ -96,7 +96,7 @@ class Doctor:
         if report.failed or (clock.progress < self.overdue and (is_costly or clock.samples < self.due)):
             return {}
         self.due = (clock.samples // self.every + 1) * self.every
-        self.overdue = min(clock.progress + 1 / LEAST, 1.0)
+        self.overdue = min((int(clock.progress * LEAST) + 1) / LEAST, 1.0)
         row = self.examiner(report.game, report.clock) | self.steps
         self.weights = {
             name: [parameter.detach().clone() for parameter in player.parameters]

@@ -348,7 +348,9 @@ def rotation_equivariance(generator: AliasFreeGenerator, w: Tensor, *angles: flo
 
 def decibels(pairs: list[tuple[Tensor, Tensor]]) -> float:
     """Peak signal to noise of values in [-1, 1]: 10 log10(4 / mean squared difference) over all pairs at once."""
-    if not sum(expected.numel() for expected, _ in pairs):
+    if not pairs:
+        raise UsageError("nothing to compare: give one shift or angle at least")
+    if not all(expected.numel() for expected, _ in pairs):
         raise UsageError(
             "no pixel is left to compare: filters take up to 9 from each side, and a shift as much as it moves; take "
             "larger images (organza train --resize 32) or smaller shifts"

@@ -15,7 +15,7 @@ fully connected pair.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,8 @@ GAME = OBJECTIVES["relativistic"]
 @dataclass(frozen=True, kw_only=True)
 class R3GAN(Recipe):
     """Residual blocks without norms, a regularised relativistic loss, schedules over the whole budget."""
+
+    added: ClassVar[dict[str, Any]] = {"penalty_target": 0.0}
 
     latent: int = 32
     """Length of the latent vector z ~ N(0, I)."""
@@ -78,7 +80,7 @@ class R3GAN(Recipe):
     final_penalty: float = 1.0
     """Share of r1 and r2 that is left at the end, after half a cosine over the budget."""
     penalty_target: float = 0.62
-    """Mean loss of the critic, below log 2 (0.693), that the weights of both penalties adapt to; 0: they do not."""
+    """Mean loss of the critic of images, below log 2 (0.693), that both weights adapt to; 0: they do not."""
     penalty: PenaltyMode = "exact"
     """exact (second derivatives) or finite_difference (noisier, and no faster on a CPU)."""
     penalty_every: int = 4
@@ -125,7 +127,7 @@ class R3GAN(Recipe):
         gammas, decay = (self.r1, self.r2), cosine(1.0, self.final_penalty)
         share = cosine(0.0, self.augment_share)
         augment = Augment(data, self.augment, share=share, target=self.augment_target)
-        tightness = Tightness(self.penalty_target)
+        tightness = Tightness(self.penalty_target if any(gammas) and isinstance(data, ImageSpec) else 0.0)
 
         def draw(n: int) -> Batch:
             noise = {"latent": torch.randn(n, self.latent)} | augment.draw(n)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-from organza.doctor.history import WARM_STEPS
+from organza.doctor.history import WARM_STEPS, History
 from organza.report.objective import Objective
 from organza.report.timeline import Row, column, ending, human, keys, number
 
@@ -29,8 +29,9 @@ def judge(rows: Sequence[Row], objective: Objective) -> Verdict:
         return Verdict("Nothing to judge yet", "the run has recorded no numbers", "unknown")
     if rows[-1].get("failed"):
         return Verdict("The run broke down", "its last step gave non-finite numbers and was refused", "alarm")
-    if (steps := number(rows[-1].get("step"))) is not None and steps < WARM_STEPS:
-        return Verdict("Too short to judge", f"it took {human(steps)} steps; {WARM_STEPS} are the least", "unknown")
+    if "step" in rows[-1] and (steps := History(rows, {}).steps) < WARM_STEPS:
+        told = f"all players took {human(steps)} steps; {WARM_STEPS} are the least"
+        return Verdict("Too short to judge", told, "unknown")
     if objective.name == "relativistic":
         return judge_relativistic(rows)
     if not objective.has_zero:
