@@ -162,7 +162,7 @@ BEYOND = {
     "at least 0": (-0.1, math.inf),
     "from 0 to 1": (-0.1, 1.1),
     "at least 0 and below 1": (-0.1, 1.0),
-    "at least 0 and below log 2 (0.693)": (-0.1, 0.7),
+    "at least 0 and below log 2, 0.693": (-0.1, 0.7),
 }
 OF_THEIR_OWN = (
     "fake_target real_target wanted_target critical layers margin decay taps head kernel share continuous "

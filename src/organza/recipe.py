@@ -55,7 +55,7 @@ LIMITS_HERE: Limits = (
     ),
     ("smooth fade mixing pretrain path_decay", lambda number: 0 <= number <= 1, "from 0 to 1"),
     ("final_beta2 dropout momentum memory growing", lambda number: 0 <= number < 1, "at least 0 and below 1"),
-    ("penalty_target", lambda number: 0 <= number < math.log(2), "at least 0 and below log 2 (0.693)"),
+    ("penalty_target", lambda number: 0 <= number < math.log(2), "at least 0 and below log 2, 0.693"),
 )
 """The same of the families here: elsewhere such names may mean something else."""
 
