@@ -3,7 +3,7 @@
     python benchmarks/equivariance.py RUN [RUN ...]
 
 EQ-T of 32 shifts by whole pixels, up to an eighth of the shorter side, and EQ-R of 32 angles, each of 64 images of the
-averaged generator, in dB (`organza.nets.style3`); higher is better. Before: the same network with its first weights.
+averaged generator, in dB (`organza.nets.equivariance`); higher is better. Before: the same network with its first weights.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import torch
 import organza
 from organza.game import Game
 from organza.latent.space import open_space
-from organza.nets.style3 import AliasFreeGenerator, rotation_equivariance, translation_equivariance
+from organza.nets.equivariance import rotation_equivariance, translation_equivariance
+from organza.nets.style3 import AliasFreeGenerator
 from organza.run import Run
 
 IMAGES, MOVES = 64, 32

@@ -10,6 +10,7 @@ import torch
 
 from organza.data.spec import ImageSpec
 from organza.errors import UsageError
+from organza.nets.equivariance import rotation_equivariance, translated, translation_equivariance, turned
 from organza.nets.style3 import (
     AliasFreeGenerator,
     Band,
@@ -20,10 +21,6 @@ from organza.nets.style3 import (
     kaiser_beta,
     lowpass,
     origin,
-    rotation_equivariance,
-    translated,
-    translation_equivariance,
-    turned,
 )
 
 SIZES = [(1, 28, 28), (3, 33, 47), (4, 21, 37), (2, 8, 8), (1, 5, 64), (1, 1, 1)]

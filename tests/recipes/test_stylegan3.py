@@ -8,7 +8,8 @@ import torch
 from organza.data.spec import ImageSpec
 from organza.errors import UsageError
 from organza.game import Clock, Request
-from organza.nets.style3 import AliasFreeGenerator, translation_equivariance
+from organza.nets.equivariance import translation_equivariance
+from organza.nets.style3 import AliasFreeGenerator
 from organza.recipe import find
 from organza.trainer import draw, step, take
 from worlds import shapes
