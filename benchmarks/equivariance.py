@@ -3,7 +3,8 @@
     python benchmarks/equivariance.py RUN [RUN ...]
 
 EQ-T of 32 shifts by whole pixels, up to an eighth of the shorter side, and EQ-R of 32 angles, each of 64 images of the
-averaged generator, in dB (`organza.nets.equivariance`); higher is better. Before: the same network with its first weights.
+averaged generator, in dB (`organza.nets.equivariance`); higher is better. Before: the same network with its first
+weights.
 """
 
 from __future__ import annotations
