@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 import organza
 from organza.cli.__main__ import main
-from organza.data import DataOptions
+from organza.data import DataOptions, open_source
+from organza.data.groups import KEPT
 from organza.doctor.visit import visit
+from organza.errors import DataError
 from organza.run import Run
 from organza.settings import RunSettings
 
@@ -21,6 +28,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     options = DataOptions(labels=False, clusters=16, limit=2000)
     settings = RunSettings(run=folder, doctor_every=64, doctor_share=1.0)
     return organza.train("r3gan:tiny", samples=640, settings=settings, options=options)
+
+
+def first_groups(run: Run) -> Tensor:
+    return open_source("mnist", replace(run.data_options, limit=100)).read(np.arange(100))["label"]
 
 
 def test_the_doctor_takes_no_group_for_a_class(run: Run) -> None:
@@ -47,8 +58,22 @@ def test_fine_tuning_on_other_data_keeps_the_groups(run: Run, tmp_path: Path) ->
     assert main([*train, "--doctor", "off"]) == 0
     saved = json.loads((tuned / "run.json").read_text())
     assert saved["data"]["options"]["clusters"] == 16
-    assert saved["data"]["options"]["clusters_of"] == "mnist"
     assert saved["recipe"]["why"] == []
+    shutil.move(tuned, tmp_path / "elsewhere")
+    moved = organza.open(tmp_path / "elsewhere")
+    assert torch.equal(first_groups(moved), first_groups(run))  # though fitted on other samples they would differ
+    assert organza.resume(moved, samples=64).spec == run.spec
+
+
+def test_groups_that_cannot_be_read_or_do_not_suit_the_images_are_data_errors(run: Run, tmp_path: Path) -> None:
+    options = replace(run.data_options, limit=8)
+    with pytest.raises(DataError, match=r"16 groups of 256 numbers, but 8 of 256 are needed: take --clusters 16"):
+        open_source("mnist", replace(options, clusters=8))
+    with pytest.raises(DataError, match=r"but 16 of 768 are needed"):
+        open_source("stacked-mnist", options)
+    (tmp_path / KEPT).write_bytes(b"no tensors")
+    with pytest.raises(DataError, match=r"cannot read the groups in .*begin a new run with --clusters"):
+        open_source("mnist", replace(options, clusters_of=str(tmp_path)))
 
 
 def test_a_resumed_run_has_the_groups_that_it_had(run: Run) -> None:

@@ -9,6 +9,7 @@ tour/            what single codes of the latent do, for families that have such
 directions/      what organza directions found, by name; projections/: the latents of images of the user's own
 checkpoints/     see checkpoint.py
 report.html      the page that explains it all
+groups.safetensors what the groups of similar samples are found by, where they serve as classes
 track.json       what trackers call the run and how far they were told; tensorboard/, wandb/: their files
 recipe.py        a copy of the recipe where it came from a file of the user's
 """
@@ -21,15 +22,19 @@ import re
 import shlex
 import shutil
 from collections import ChainMap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
 
 from organza import checkpoint
+from organza.data.groups import KEPT
 from organza.data.options import DataOptions
 from organza.data.spec import Spec, restored
 from organza.errors import CheckpointError, StorageError
@@ -45,7 +50,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-HARMLESS = re.compile(r"\..*|.*\.(log|out|err)|samples|run\.tmp|recipe\.py")
+HARMLESS = re.compile(r"\..*|.*\.(log|out|err)|samples|run\.tmp|recipe\.py|groups\.safetensors")
 """What may lie in the folder of a new run: logs of the command, and what a start leaves that was cut short."""
 
 
@@ -100,6 +105,8 @@ class Run:
         """How the data was read."""
         saved: dict[str, Any] = {"pairs": "none"} | self.config["data"]["options"]  # older runs know no pairs
         saved["cache"] = Path(saved["cache"]) if saved["cache"] else None
+        if (self.folder / KEPT).exists():
+            saved["clusters_of"] = str(self.folder.resolve())
         return DataOptions(**saved)
 
     @property
@@ -219,6 +226,7 @@ def create_run(
     spec: Spec,
     count: int,
     origin: Path | None = None,
+    groups: Mapping[str, Tensor] | None = None,
 ) -> Run:
     """Make a run folder and write run.json into it, or take up the one that is there if it says the same.
 
@@ -249,8 +257,10 @@ def create_run(
         (folder / "samples").mkdir(parents=True, exist_ok=True)
         if found.name.endswith(".py"):
             shutil.copyfile(found.name, folder / "recipe.py")
+        if groups:
+            save_file(dict(groups), folder / KEPT)
         write_json(folder / "run.json", config)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise StorageError(f"cannot write the run folder {folder}: {error}. Choose another with --run DIR") from error
     return Run(folder, config)
 

@@ -13,6 +13,7 @@ from organza import __version__, checkpoint, devices, distributed
 from organza.assemble import asked, build, decided, open_data, prepare, refuse_others
 from organza.budgets import UNITS, budget_of, extend, larger, more_of, since_extended
 from organza.data import DataOptions
+from organza.data.groups import Grouped
 from organza.data.options import MADE
 from organza.data.registry import absolute
 from organza.data.source import Source
@@ -129,6 +130,7 @@ def start(
                 spec=source.spec,
                 count=len(source),
                 origin=weights,
+                groups=source.fitted if isinstance(source, Grouped) else None,
             )
             folder = str(run.folder)
         run, recipe = open_run(distributed.broadcast_text(folder)), found.recipe

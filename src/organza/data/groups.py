@@ -12,17 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import final
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from organza.data.source import Batch, Source, as_rows, decode, shares
 from organza.data.spec import ImageSpec, Spec
 from organza.data.streamed import StreamedSource
-from organza.errors import DataError
+from organza.errors import DataError, cause
 
+KEPT = "groups.safetensors"
+"""File of a run folder with the groups that the run was trained with, for all that goes on from it."""
 SIDE = 16
 """Pixels of height and width at which images are compared, at most."""
 FITTED, STREAMED = 10_000, 2_000
@@ -49,6 +54,11 @@ class Grouped(Source):
 
     def __len__(self) -> int:
         return len(self._whole)
+
+    @property
+    def fitted(self) -> dict[str, Tensor]:
+        """What the groups are found by, as a run keeps it and `kept_groups` reads it."""
+        return {"centres": self._centres, "prices": self._prices}
 
     def labelled(self, batch: Batch, indices: np.ndarray) -> Batch:
         """The batch of the samples at `indices`, with their groups as labels."""
@@ -92,6 +102,26 @@ def grouped(source: Source, count: int, *, like: Source, is_own: bool = True) ->
     chosen = np.linspace(0, len(like) - 1, max(fitted, count * LEAST)).round().astype(np.int64)
     parts = np.array_split(chosen, -(-len(chosen) // PART))
     return Grouped(source, *fit(torch.cat([small(like.read(part), like.spec) for part in parts]), count))
+
+
+def kept_groups(source: Source, count: int, *, path: Path) -> Grouped:
+    """The source with the groups of a run as classes, from the file that the run keeps them in.
+
+    Raises:
+        DataError: The file cannot be read, or holds other groups.
+    """
+    try:
+        fitted = load_file(path)
+        centres, prices = fitted["centres"], fitted["prices"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise DataError(f"cannot read the groups in {path}: {cause(error)}; begin a new run with --clusters") from error
+    size = small(source.read(np.arange(1)), source.spec).shape[1]
+    if centres.shape != (count, size) or prices.shape != (count,):
+        raise DataError(
+            f"{path} holds {len(centres)} groups of {centres[0].numel()} numbers, but {count} of {size} are needed: "
+            f"take --clusters {len(centres)} and images of the same shape and channels as those of that run"
+        )
+    return Grouped(source, centres, prices)
 
 
 def refuse_groups(count: int, *, classes: tuple[str, ...], samples: int, name: str) -> None:

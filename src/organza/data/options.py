@@ -39,7 +39,7 @@ class DataOptions:
     """Without labels: so many groups of similar samples, all of the same size, serve as classes. 0: none."""
 
     clusters_of: Optional[str] = None
-    """Source whose groups these are, as for fine-tuning, whatever labels the data has; default: the data itself."""
+    """Run or source whose groups these are, as for fine-tuning, whatever labels the data has; default: the data."""
 
     to: Optional[str] = None
     """Second source, for image to image: what the images of the first are to become. Paired with `--paired yes`."""

@@ -14,7 +14,7 @@ from typing import Literal
 
 from organza.data.arrays import open_array
 from organza.data.digit_pairs import open_digit_pairs
-from organza.data.groups import grouped
+from organza.data.groups import KEPT, grouped, kept_groups
 from organza.data.idx import IMAGES, find_images, looks_like_idx, open_fashion, open_idx, open_mnist
 from organza.data.made import MadePairs
 from organza.data.options import MADE, DataOptions
@@ -61,6 +61,8 @@ def open_source(source: str, options: DataOptions) -> Source:
         if whole.spec.has_source:
             whole.close()
             raise UsageError(f"{source} holds pairs, of which --clusters makes no classes; leave it out.")
+        if options.clusters_of is not None and (kept := Path(options.clusters_of) / KEPT).exists():
+            return kept_groups(whole, options.clusters, path=kept)
         if options.split == "train" and options.clusters_of is None:
             return grouped(whole, options.clusters, like=whole)
         origin = replace(bare, split="train")
