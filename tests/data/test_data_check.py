@@ -64,6 +64,7 @@ def test_no_error_ends_with_the_command_that_was_just_run(tmp_path, options):
         text = render(check(str(tmp_path / name), options(max_bad=max_bad)))
         assert "error:" in text
         assert f"data check {tmp_path / name}" not in text
+    assert render(check(str(tmp_path / "bad"), options())).count("image by its content") == 1  # listed once
     with pytest.raises(DataError, match=r"To see all run: organza data check .*/bad$"):
         open_source(str(tmp_path / "bad"), options())
 

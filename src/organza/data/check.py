@@ -22,7 +22,7 @@ from organza.data.paired_files import (
     spec_of_pairs,
 )
 from organza.data.pairs import PairSource, resized
-from organza.data.pictures import SEE_ALL, Survey, notes_of, refuse, size_text, spec_of
+from organza.data.pictures import SEE_ALL, Survey, first_few, notes_of, refuse, size_text, spec_of
 from organza.data.registry import open_source, picture_path, refuse_pair_options, unseen_part
 from organza.data.source import Source
 from organza.data.spec import ImageSpec, Spec
@@ -121,7 +121,7 @@ def _check_pairs(source: str, found: PairSurvey, options: DataOptions) -> Check:
         for side, own in zip(found.sides, resized(options, factor=found.factor), strict=True):
             advice += _advise_on_files(side, own)
     except (DataError, UsageError) as failure:
-        error = str(failure).partition(SEE_ALL)[0]
+        error = _told(failure, found.bad)
     sizes: dict[str, int] = {}
     modes: Counter[str] = Counter()
     groups: dict[tuple[str, ...], list[str]] = {}
@@ -171,7 +171,7 @@ def _check_pictures(source: str, found: Survey, options: DataOptions) -> Check:
             name = found.path.name
             refuse_groups(options.clusters, classes=spec.classes, samples=len(found.scan.pictures), name=name)
     except (DataError, UsageError) as failure:
-        error = str(failure).partition(SEE_ALL)[0]
+        error = _told(failure, found.scan.bad)
     pictures, labels = found.scan.pictures, found.labels
     groups: dict[str, list[str]] = {}
     for picture in pictures:
@@ -230,6 +230,11 @@ def _check_samples(source: str, opened: Source) -> Check:
         notes=opened.notes,
         advice=_advise(count, classes, duplicates),
     )
+
+
+def _told(failure: OrganzaError, bad: dict[str, str]) -> str:
+    """An error without what the check lists by itself: the bad files, and where to see them all."""
+    return str(failure).partition(SEE_ALL)[0].replace(f" ({first_few(bad)})", "")
 
 
 def _balance(classes: tuple[str, ...], indices: np.ndarray | None) -> dict[str, int]:
