@@ -18,6 +18,7 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+OF_PAIRS = {"cut": (), "cyclegan": (), "pix2pix": ("--paired", "yes")}
+"""Families that make images from images: of the same pictures, with what makes pairs of them."""
 
 
 class SkippedError(Exception):
@@ -67,9 +71,11 @@ def organza(*arguments: str, seconds: int, gib: float) -> Done:
         elapsed_s, process.returncode = time.monotonic() - began, os.waitstatus_to_exitcode(status)
         output.seek(0)
         text = output.read()
+    if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise SkippedError(f"more than {seconds} s of a core")
     if process.returncode not in (0, 3):  # 3: the doctor found an illness
         is_large = "allocate" in text or "MemoryError" in text
-        raise SkippedError(f"more than {gib:g} GiB" if is_large else f"more than {seconds} s of a core")
+        raise SkippedError(f"more than {gib:g} GiB" if is_large else text.strip().splitlines()[-1])
     return Done(text=text, peak_mib=usage.ru_maxrss / 1024, cores=(usage.ru_utime + usage.ru_stime) / elapsed_s)
 
 
@@ -87,11 +93,13 @@ def cell(family: str, data: Path, options: argparse.Namespace) -> str:
     given = [family, "--data", str(data), "--device", "cpu"] + (
         ["--batch", str(options.batch)] if options.batch else []
     )
+    given += ["--to", str(data), *OF_PAIRS[family]] if family in OF_PAIRS else []
     shown = organza("train", *given, "--dry-run", **limits).text
     fields = dict(re.findall(r"^(batch|critic_repeats) = (\d+)$", shown, re.MULTILINE))
     drawn = int(fields["batch"]) * int(fields.get("critic_repeats", 1))
     planned = organza("plan", *given, **limits)
-    promised = {name: float(value.replace(",", "")) for name, value in re.findall(r"(\w+) +([\d,.]+)", planned.text)}
+    told = re.findall(r"^(memory|pace) +([\d,.]+)", planned.text, re.MULTILINE)
+    promised = {name: float(value.replace(",", "")) for name, value in told}
     pace, total = promised["pace"] / planned.cores, options.steps * drawn
     often = ["--log-every", str(drawn), "--doctor-every", str(total // 2), "--doctor-share", "1"]
     with tempfile.TemporaryDirectory() as folder:

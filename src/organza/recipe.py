@@ -181,10 +181,11 @@ class Recipe(ABC):
                 "file names and add --paired yes, or take a family for unpaired data: organza train cyclegan"
             )
         if (source.height, source.width) != (data.height, data.width):
+            mend = f"bring both to one size with --resize {data.width}x{data.height}"
             raise DataError(
                 f"{name} makes images as large as their sources, and here {source.width}x{source.height} pixels are "
-                f"to become {data.width}x{data.height}: bring both to one size with --resize "
-                f"{data.width}x{data.height}"
+                f"to become {data.width}x{data.height}: "
+                + ("enlarge them with: organza train srgan" if data.is_paired and data.width > source.width else mend)
             )
 
 

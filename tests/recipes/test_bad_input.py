@@ -219,6 +219,8 @@ def test_families_that_make_images_from_images_refuse_single_ones(
         ("srgan", "mnist", ["--perceptual", "vgg91"], "Did you mean 'vgg19'?"),
         ("inpaint", "edges-to-digits", [], "fills holes, which alpha 0 marks in RGBA sources"),
         ("inpaint", "small-to-digits", [], "7x7 pixels are to become 28x28"),
+        ("cut", "gray-to-colour-digits", [], "here 1 channels are to become 3: take: organza train pix2pix"),
+        ("cut", "gray-to-colour-digits", ["--paired", "no"], "with --channels rgb, or take: organza train cyclegan"),
         ("inpaint", "mnist", ["--perceptual", "vgg19", "--offline"], "vgg19-dcbb9e9d.pth"),
     ],
 )
@@ -238,7 +240,7 @@ def test_pairs_are_refused_where_they_are_too_few_or_of_two_sizes_or_unpaired(
     assert train(family, "edges-to-digits", run, "--limit", "15") == 2
     assert "set --batch to 15 at most" in capsys.readouterr().err
     assert train(family, "small-to-digits", run) == 1
-    assert "7x7 pixels are to become 28x28" in capsys.readouterr().err
+    assert "7x7 pixels are to become 28x28: enlarge them with: organza train srgan" in capsys.readouterr().err
     is_refused = RECIPES[name].needs_sources == "paired"
     assert (train(family, "edges-to-digits", run, "--paired", "no") == 1) == is_refused
     assert ("organza train cyclegan" in capsys.readouterr().err) == is_refused

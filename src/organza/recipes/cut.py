@@ -110,7 +110,9 @@ class CUT(Translation):
         if data.channels != data.source.channels:
             raise DataError(
                 f"CUT looks at both sides with one encoder, and here {data.source.channels} channels are to become "
-                f"{data.channels}: bring both to one with --channels rgb, or take: organza train cyclegan"
+                f"{data.channels}: "
+                + ("" if data.is_paired else "bring both to one with --channels rgb, or ")
+                + f"take: organza train {'pix2pix' if data.is_paired else 'cyclegan'}"
             )
         g, c = self.networks(data, data.source)
         objective = OBJECTIVES[self.loss]
