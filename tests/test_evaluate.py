@@ -350,7 +350,7 @@ def test_an_audit_tells_copies_from_new_images(run: Run, tmp_path: Path, capsys:
     told = capsys.readouterr()
     assert "It repeats itself" in told.out
     assert told.err.startswith(f"searching {honest.searched:,} images of mnist for what 150 samples may copy ...\n")
-    with pytest.raises(DataError, match="--count"):
+    with pytest.raises(DataError, match=r"5 fakes and .*: take --count 40 or more"):
         audit(run, count=5)
 
 

@@ -464,6 +464,38 @@ def test_a_first_step_that_takes_much_of_the_minutes_is_told_at_once(
     assert "The first step" not in capsys.readouterr().out
 
 
+def test_a_first_step_that_does_not_end_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("organza.hooks.console.SILENCE_S", 0)
+    with Console(title="run", budget=Budget(samples=64), start=Clock()) as console:
+        console.patience.join()
+    assert "The first step is taking long. Press Ctrl-C twice" in capsys.readouterr().out
+
+
+def test_the_last_row_is_told_even_if_the_one_before_it_was_told_just_now(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"progress": 0.5, "samples": 32, "epoch": 1.0, "samples_per_s": 10.0}
+    with Console(title="run", budget=Budget(samples=64), start=Clock()) as console:
+        console.show(row)
+        console.show(row | {"progress": 0.75})
+        console.show(row | {"progress": 1.0})
+    first, *rows = capsys.readouterr().out.splitlines()
+    assert first == "training run for 64 samples"
+    assert [row[:4] for row in rows] == [" 50%", "100%"]
+
+
+def test_more_than_a_budget_is_more_than_a_last_step_has_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = organza.train("wgan:tiny", data="ring8", samples=10, run=tmp_path / "run", settings=RunSettings(device="cpu"))
+    seen = run.rows()[-1]["samples"]
+    assert seen > 2 * 10
+    organza.resume(run)
+    (more,) = re.findall(r"organza resume \S+ --samples (\d+)", capsys.readouterr().out.splitlines()[-1])
+    assert f"--samples</span> <span>{more}" in (run.folder / "report.html").read_text()
+    assert organza.resume(run, samples=int(more)).rows()[-1]["samples"] > seen
+
+
 def test_class_names_never_lead_out_of_the_folder(tmp_path: Path) -> None:
     images = np.zeros((20, 8, 8, 1), dtype=np.uint8)
     labels = np.array(["T-shirt/top", "../evil"] * 10)

@@ -96,6 +96,7 @@ def decided(
         source = open_data(data, options)
     try:
         found.check(source.spec, source.name)
+        found.recipe.check_kind(source.spec)
         refuse_few(found.recipe, source, options)
     except DataError:
         source.close()
@@ -184,7 +185,7 @@ def build(
     if len(source) < 2:
         raise DataError(
             f"{source.name} holds a single sample, and a GAN needs two at least and hundreds to learn anything: give "
-            "more, or leave out --limit"
+            "more, or leave out --limit and --hold-out"
         )
     if recipe.batch > len(source):
         raise UsageError(

@@ -167,9 +167,11 @@ def audit(
         path = run.checkpoint(checkpoint)
         train, held_out, order = divided(reference, judge, count)
         if min(count, held_out.count) < LEAST:
+            mend = f"without a test split a fifth of the images stands in for them, so give {5 * LEAST} or more"
+            mend = mend if reference.other is None else "train with a larger --hold-out"
             raise DataError(
-                f"{min(count, held_out.count)} images cannot tell copies from chance; {LEAST} or more are needed, both "
-                "of the fakes (--count) and of the held-out images"
+                f"{count:,} fakes and {held_out.count:,} unseen images cannot tell copies from chance; {LEAST} or more "
+                f"of each are needed: " + (f"take --count {LEAST} or more" if count < LEAST else mend)
             )
         searched = f"{train.count:,} images of {reference.source.name}"
         print(f"searching {searched} for what {count:,} samples may copy ...", file=sys.stderr, flush=True)

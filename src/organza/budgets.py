@@ -6,6 +6,7 @@ Schedules are shares of the budget, so with a larger one they go back to where t
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -89,5 +90,6 @@ def since_extended(rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
 def more_of(run: Run) -> str:
     """A command that lets it go on for as long again."""
     unit = next((unit for unit in UNITS if getattr(run.settings, unit)), "epochs")
-    had = getattr(run.settings, unit) or run.recipe.length
-    return f"organza resume {run.quoted} --{unit} {2 * had:.12g}"
+    had, rows = getattr(run.settings, unit) or run.recipe.length, run.rows()
+    seen = rows[-1][{"samples": "samples", "epochs": "epoch"}[unit]] if rows and unit != "minutes" else 0  # a last step
+    return f"organza resume {run.quoted} --{unit} {had + max(had, math.ceil(seen)):.12g}"

@@ -129,6 +129,11 @@ class Recipe(ABC):
 
     def check(self, data: Spec) -> None:
         """Refuse data that the family cannot learn from: of another kind, or without the labels that it needs."""
+        self.check_kind(data)
+        self.check_labels(data)
+
+    def check_kind(self, data: Spec) -> None:
+        """Refuse data of another kind, images that are too small, and those that do not come from what is needed."""
         if not isinstance(data, self.accepts):
             kinds = " or ".join(kind.key for kind in self.accepts)
             raise DataError(
@@ -142,7 +147,6 @@ class Recipe(ABC):
             )
         if self.needs_sources != "no" and isinstance(data, ImageSpec):
             self.check_sources(data, data.source)
-        self.check_labels(data)
 
     def check_labels(self, data: Spec, *, count: int | None = None, labels: bool = True) -> None:
         """Refuse data without the labels that are needed.

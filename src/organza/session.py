@@ -388,6 +388,7 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
             fakes=game.generate(request),
             given=game.inputs(request) if game.inputs else None,
             reverses=game.reverses,
+            more=more_of(run),
             findings=[(finding, cure(finding, run)) for finding in findings],
         )
     except OSError as error:

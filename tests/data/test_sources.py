@@ -352,6 +352,12 @@ def test_arrays_obey_the_same_options(tmp_path, options):
     assert len(source) == 3
 
 
+def test_files_beyond_a_limit_are_not_judged(tmp_path, options):
+    write_images(tmp_path, 12)
+    (tmp_path / "zzz.png").write_bytes(b"no image")
+    assert len(open_source(str(tmp_path), options(limit=5, strict=True))) == 5
+
+
 def test_a_limit_takes_the_first_and_keeps_the_classes(tmp_path, options):
     write_images(tmp_path / "a", 3)
     write_images(tmp_path / "b", 3, seed=1)

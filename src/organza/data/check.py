@@ -192,7 +192,7 @@ def _check_pictures(source: str, found: Survey, options: DataOptions) -> Check:
         ignored=found.scan.ignored,
         notes=notes,
         advice=(
-            *([MEND] if found.scan.bad else []),
+            *([MEND] if found.scan.bad and pictures else []),
             *_advise_on_files(found, options),
             *_advise(len(pictures), classes, duplicates),
         ),

@@ -115,11 +115,12 @@ def kept_groups(source: Source, count: int, *, path: Path) -> Grouped:
         centres, prices = fitted["centres"], fitted["prices"]
     except (OSError, SafetensorError, KeyError) as error:
         raise DataError(f"cannot read the groups in {path}: {cause(error)}; begin a new run with --clusters") from error
-    size = small(source.read(np.arange(1)), source.spec).shape[1]
-    if centres.shape != (count, size) or prices.shape != (count,):
+    if len(centres) != count:
+        raise DataError(f"{path} holds {len(centres)} groups, not {count}: take --clusters {len(centres)}")
+    if centres.shape[1:] != small(source.read(np.arange(1)), source.spec).shape[1:]:
         raise DataError(
-            f"{path} holds {len(centres)} groups of {centres[0].numel()} numbers, but {count} of {size} are needed: "
-            f"take --clusters {len(centres)} and images of the same shape and channels as those of that run"
+            f"{source.name} holds samples of {' x '.join(map(str, source.spec.shape))}, and the groups in {path} are "
+            "of another shape or other channels: bring them to that, for example with --channels gray or rgb"
         )
     return Grouped(source, centres, prices)
 
@@ -132,10 +133,10 @@ def refuse_groups(count: int, *, classes: tuple[str, ...], samples: int, name: s
             "it out, or add --no-labels"
         )
     if not 2 <= count <= samples // LEAST:
-        most = max(2, min(MANY, samples // LEAST))
+        most = min(MANY, samples // LEAST)
         raise DataError(
             f"--clusters {count} does not suit the {samples:,} samples of {name}: it needs at least 2, and {LEAST} "
-            f"samples for each; take --clusters {most}" + ("" if samples >= 2 * LEAST else ", of more samples")
+            "samples for each; " + (f"take --clusters {most}" if most >= 2 else "leave it out, or give more samples")
         )
 
 

@@ -86,6 +86,8 @@ def scan(files: Files, *, names: Sequence[str], limit: int | None, cache: Path) 
         for start in range(0, len(names), chunk):
             part = names[start : start + chunk]
             for name, found in zip(part, pool.map(partial(_judge, files), part), strict=True):
+                if limit is not None and len(pictures) == limit:
+                    break
                 advance(1)
                 if isinstance(found, Picture):
                     pictures.append(found)
@@ -93,9 +95,9 @@ def scan(files: Files, *, names: Sequence[str], limit: int | None, cache: Path) 
                     ignored[name] = "not an image"
                 else:
                     bad[name] = str(found)
-            if limit is not None and len(pictures) >= limit:
+            if limit is not None and len(pictures) == limit:
                 break
-    result = Scan(pictures=tuple(pictures[:limit]), bad=bad, ignored=ignored)
+    result = Scan(pictures=tuple(pictures), bad=bad, ignored=ignored)
     if worth_keeping:
         _remember(memory, result)
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from types import TracebackType
 from typing import Any, final
@@ -21,7 +22,10 @@ PLAIN_EVERY_S = 10.0
 """Seconds between plain lines."""
 SILENCE_S = 20.0
 """Seconds after which a line comes even if no row does: the first one takes long where steps are slow."""
-
+SLOW_START = (
+    "The first step is taking long. Press Ctrl-C twice to leave; a smaller --batch, --resize or preset, or a device of "
+    "another kind, is faster"
+)
 SLOW = 0.2
 """Share of the minutes allowed of which a first step is worth a warning."""
 
@@ -39,6 +43,9 @@ class Console:
         self.title, self.budget = title, budget
         self.began, self.start = time.monotonic(), start
         self.printed_at, self.heard_at = float("-inf"), self.began
+        self.unsaid = ""
+        self.patience = threading.Timer(SILENCE_S, say, [SLOW_START])
+        self.patience.daemon = True
         terminal = Terminal()
         self.live = Live(console=terminal, refresh_per_second=4, transient=False) if terminal.is_terminal else None
 
@@ -47,13 +54,17 @@ class Console:
         length = f"{minutes:g} minute{'' if minutes == 1 else 's'}"
         amount = f"{self.budget.samples:,} samples" if self.budget.samples else length
         say(f"training {self.title} for {amount}")
+        self.patience.start()
         if self.live:
             self.live.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.patience.cancel()
         if self.live:
             self.live.stop()
+        elif self.unsaid:
+            say(self.unsaid)
 
     def show(self, row: dict[str, Any]) -> None:
         """A row has been written."""
@@ -62,14 +73,19 @@ class Console:
         self.heard_at = time.monotonic()
         if self.live:
             self.live.update(self.view(row))
-        elif row.get("failed") or time.monotonic() - self.printed_at >= PLAIN_EVERY_S:
+            return
+        line = " | ".join(self.lines(row))
+        is_time = row.get("failed") or time.monotonic() - self.printed_at >= PLAIN_EVERY_S
+        self.unsaid = "" if is_time else line
+        if is_time:
             self.printed_at = time.monotonic()
-            say(" | ".join(self.lines(row)))
+            say(line)
 
     def pulse(self, report: Report) -> None:
         """A step has been taken: say so if nothing has been heard for long, or if it leaves no time for many."""
         now, clock = time.monotonic(), report.clock
         if clock.step == self.start.step + 1:
+            self.patience.cancel()
             self.warn(clock)
         if now - self.heard_at < SILENCE_S:
             return

@@ -43,6 +43,7 @@ def write_report(
     fakes: Batch | None,
     given: Batch | None = None,
     reverses: bool = False,
+    more: str = "",
     findings: Sequence[tuple[Finding, str]] = (),
 ) -> Path:
     """Write report.html into a run folder. What the run does not have is named on the page; nothing is an error.
@@ -56,6 +57,7 @@ def write_report(
         fakes: New samples in network range; the first 16 are shown. None: as for `source`.
         given: What the fakes were made of, under `source`, and what they should be, under `image`; None: of noise.
         reverses: Whether the model also makes sources of images.
+        more: The command that lets the run go on for as long again; empty: the page names none.
         findings: What the doctor found, likeliest cause first, each with the command that tries its change.
 
     Returns:
@@ -97,7 +99,7 @@ def write_report(
         "tour": tour_section(folder / "tour"),
         "neighbours": neighbours_section(found, spec) if found is not None and isinstance(spec, ImageSpec) else "",
         "curves": sections.curves(curves),
-        "commands": sections.commands(shell_path(folder), spec, reverses=reverses),
+        "commands": sections.commands(shell_path(folder), spec, reverses=reverses, more=more),
         "config": sections.config_tables(config),
         "footer": footer(folder, config),
         "data": embedded(course, film, curves, source),

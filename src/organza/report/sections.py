@@ -150,8 +150,8 @@ def card(index: int, chart: Chart) -> str:
     )
 
 
-def commands(folder: str, spec: Spec, *, reverses: bool) -> str:
-    """How to make samples, go on, and start from here; `folder` is quoted for the shell."""
+def commands(folder: str, spec: Spec, *, reverses: bool, more: str) -> str:
+    """How to make samples, go on (`more`: for as long again), and start from here; `folder` is quoted for the shell."""
     entries = [
         (
             "Make new samples",
@@ -165,9 +165,10 @@ def commands(folder: str, spec: Spec, *, reverses: bool) -> str:
         ),
         (
             "Go on after an interruption",
-            "As if it had never stopped; a finished run goes on if it gets more, as with --minutes 10 in all.",
+            "As if it had never stopped.",
             f"organza resume {folder}",
         ),
+        *([("Train it for longer once it is finished", "What it has had counts.", more)] if more else []),
         (
             "Fine-tune on other data",
             "A new run that begins with these weights.",
@@ -204,8 +205,9 @@ def config_tables(config: dict[str, Any]) -> str:
     recipe, data = (part if isinstance(part := config.get(name), dict) else {} for name in ("recipe", "data"))
     fields, options = (part if isinstance(part, dict) else {} for part in (recipe.get("fields"), data.get("options")))
     settings = {key: value for key, value in as_group(config, "settings").items() if key != "webhook"}  # a secret
+    because = {"why": "; ".join(why)} if (why := recipe.get("why")) else {}
     groups: list[tuple[str, dict[str, Any]]] = [
-        ("Recipe", {"name": recipe.get("name"), "preset": recipe.get("preset"), **fields}),
+        ("Recipe", {"name": recipe.get("name"), "preset": recipe.get("preset"), **because, **fields}),
         ("Data", {"source": data.get("source"), **options}),
         ("One sample", as_group(config, "spec")),
         ("Run", settings),
