@@ -30,6 +30,13 @@ COMMANDS = {
     "doctor": ("doctor", "say whether this machine is fit to train"),
 }
 """Verb: (module in organza.cli, one line of help)."""
+LESS = dict.fromkeys(("generate", "interpolate", "explore", "evaluate", "audit"), "a smaller --count") | {
+    "resume": "--micro-batch with a smaller number",
+    "apply": "smaller tiles, such as --tile 256",
+    "directions": "a smaller --samples",
+    "project": "a smaller --among",
+}
+"""What spares memory, by verb; of others see `main`."""
 
 
 def usage() -> str:
@@ -69,9 +76,8 @@ def main(argv: list[str] | None = None) -> int:
             and "can't allocate" not in str(error)
         ):
             raise
-        return fail(
-            "out of memory; try --micro-batch with a smaller number, a smaller --batch or a smaller --resize", 1
-        )
+        training = "--micro-batch with a smaller number, a smaller --batch or a smaller --resize"
+        return fail(f"out of memory; try {LESS.get(args[0], training)}", 1)
 
 
 def run(args: list[str]) -> int:
