@@ -23,7 +23,7 @@ from organza import DataOptions, Request, Run, RunSettings, checkpoint
 from organza.audit import audit
 from organza.cli.__main__ import main
 from organza.data import open_source
-from organza.errors import DataError, MeasureError, OrganzaError, UsageError
+from organza.errors import CheckpointError, DataError, MeasureError, OrganzaError, UsageError
 from organza.features import cached, look
 from organza.floors import floors
 from organza.game import Game
@@ -299,6 +299,10 @@ def test_wrong_wishes_are_refused_with_a_reason(run: Run, digits: np.ndarray, tm
     path = saved(digits)(tmp_path / "images")
     with pytest.raises(UsageError, match="--against SRC"):
         organza.evaluate(path)
+    with pytest.raises(CheckpointError, match="nope is not a run folder"):
+        organza.evaluate(tmp_path / "nope")
+    with pytest.raises(DataError, match="no such path was found"):
+        organza.evaluate(tmp_path / "nope", "mnist")
     with pytest.raises(UsageError, match=r"cannot compute fid here; possible: frechet"):
         organza.evaluate(run, measures=["fid"], count=50)
     (tmp_path / "wrong.pth").write_bytes(b"other weights")

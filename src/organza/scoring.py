@@ -17,7 +17,7 @@ import torch
 from organza import __version__, devices, distributed
 from organza.data.idx import DIGITS, GARMENTS
 from organza.data.options import DataOptions
-from organza.data.registry import absolute, open_source
+from organza.data.registry import SOURCES, absolute, open_source
 from organza.data.source import Source
 from organza.data.spec import ImageSpec, Spec
 from organza.data.toys import TOYS
@@ -83,6 +83,8 @@ def evaluate(
         target = open_run(target)
     if not isinstance(target, Run) and (seed or truncation != 1):
         raise UsageError(f"{target} holds samples that are made already, so leave out --seed and --truncation")
+    if not isinstance(target, Run) and against:
+        absolute(str(target))  # refuses a path that is not there before anything is looked at
     device = devices.choose(device)
     options = target.data_options if isinstance(target, Run) else DataOptions()
     options = replace(options, resize=resize or options.resize, offline=offline or options.offline)
@@ -178,9 +180,10 @@ def tell(line: str) -> None:
 
 def own_data(target: str | Path | Run) -> str:
     """The source that a run was trained on."""
-    if isinstance(target, Run):
-        return str(target.config["data"]["source"])
-    raise UsageError(f"{target} is no run folder, so say what to compare it with: --against SRC, for example mnist")
+    if not isinstance(target, Run) and (str(target) in SOURCES or Path(target).exists()):
+        raise UsageError(f"{target} is no run folder, so say what to compare it with: --against SRC, for example mnist")
+    run = target if isinstance(target, Run) else open_run(target)  # which says what runs there are
+    return str(run.config["data"]["source"])
 
 
 def held_out_of(target: str | Path | Run, reference: Reference) -> Reference | None:
