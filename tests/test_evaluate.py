@@ -303,8 +303,10 @@ def test_wrong_wishes_are_refused_with_a_reason(run: Run, digits: np.ndarray, tm
         organza.evaluate(tmp_path / "nope")
     with pytest.raises(DataError, match="no such path was found"):
         organza.evaluate(tmp_path / "nope", "mnist")
-    with pytest.raises(UsageError, match=r"cannot compute fid here; possible: frechet"):
+    with pytest.raises(UsageError, match=r"cannot compute fid here; possible: frechet.*FID is frechet with --ext"):
         organza.evaluate(run, measures=["fid"], count=50)
+    with pytest.raises(UsageError, match=r"Known: inception.*KID is kernel with --extractor inception"):
+        organza.evaluate(run, extractor="KID", count=50)
     (tmp_path / "wrong.pth").write_bytes(b"other weights")
     with pytest.raises(DataError, match="SHA-256"):
         organza.evaluate(run, extractor="inception", weights=tmp_path / "wrong.pth", count=50)

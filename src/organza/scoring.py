@@ -26,7 +26,18 @@ from organza.features import look
 from organza.floors import floors
 from organza.generate import check_request
 from organza.metrics.extractors import Extractor, default_extractor, load_extractor
-from organza.metrics.measures import BALLS, IMAGES, Computed, Measure, Sample, beware, compute, points, title_of
+from organza.metrics.measures import (
+    BALLS,
+    IMAGES,
+    Computed,
+    Measure,
+    Sample,
+    beware,
+    called_here,
+    compute,
+    points,
+    title_of,
+)
 from organza.metrics.record import Record
 from organza.pools import Pool, pool_made, pool_of
 from organza.reference import Reference, Split, labels_for_all, looked, open_reference
@@ -254,7 +265,10 @@ def chosen(possible: list[str], wanted: Sequence[str] | None) -> list[str]:
         return possible
     impossible = [key for key in wanted if key not in possible]
     if impossible or not wanted:
-        raise UsageError(f"cannot compute {', '.join(impossible) or 'nothing'} here; possible: {', '.join(possible)}")
+        told = "".join(map(called_here, impossible))
+        raise UsageError(
+            f"cannot compute {', '.join(impossible) or 'nothing'} here; possible: {', '.join(possible)}{told}"
+        )
     return list(wanted)
 
 

@@ -15,7 +15,7 @@ from organza.features import look
 from organza.game import Game, Report, Stop
 from organza.hooks.console import say
 from organza.inputs import is_paired, unseen
-from organza.metrics.measures import compute, title_of
+from organza.metrics.measures import called_here, compute, title_of
 from organza.pools import pool_made, pool_of
 from organza.recipe import unknown
 from organza.reference import labels_for_all, looked
@@ -148,7 +148,7 @@ def check_measure(best_by: str, data: str, source: Source, options: DataOptions,
     pairwise = WORDS if source.spec.has_source else ()
     known = ["distance", *(key for key in table_of(source) if key in MEASURES), *pairwise]
     if best_by not in known:
-        raise UsageError(unknown("measure", best_by, known, "for --best-by here"))
+        raise UsageError(unknown("measure", best_by, known, "for --best-by here") + called_here(best_by))
     if best_by not in pairwise:
         return
     held_out = unseen_part(data, options, source.spec)

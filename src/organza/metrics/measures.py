@@ -294,6 +294,15 @@ def title_of(key: str, measure: Measure, *, extractor: str, label: str) -> str:
     return measure.title.format(label=label, extractor=extractor)
 
 
+def called_here(name: str) -> str:
+    """What FID, KID or IS is called here, to end a message with; empty for other names."""
+    for key, canonical in CANONICAL.items():
+        if canonical == name.upper():
+            with_it = "--extractor inception"
+            return f". {canonical} is {key} with {with_it}: organza evaluate RUN {with_it} --measures {key}"
+    return ""
+
+
 Computed = tuple[Score, int, int]
 """A score, and how many real and fake samples it saw."""
 

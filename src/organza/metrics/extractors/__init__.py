@@ -17,6 +17,7 @@ from organza.metrics.extractors.extractor import Extractor, Features
 from organza.metrics.extractors.inception import inception
 from organza.metrics.extractors.pixels import LARGEST, pixels
 from organza.metrics.extractors.transformer import clip, dinov2
+from organza.metrics.measures import called_here
 
 __all__ = ["CLASSIFIED", "EXTRACTORS", "Choice", "Extractor", "Features", "default_extractor", "load_extractor"]
 
@@ -51,7 +52,8 @@ def load_extractor(name: str, *, weights: Path | None = None, device: str = "cpu
     if name not in EXTRACTORS:
         close = difflib.get_close_matches(name.lower(), EXTRACTORS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise UsageError(f"{name!r} is no known extractor.{hint} Known: {', '.join(EXTRACTORS)}.")
+        known = f"Known: {', '.join(EXTRACTORS)}{called_here(name)}"
+        raise UsageError(f"{name!r} is no known extractor.{hint} {known}")
     return EXTRACTORS[name](weights=weights, device=device, offline=offline)
 
 
