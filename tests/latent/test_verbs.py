@@ -55,7 +55,7 @@ def test_directions_are_kept_shown_and_walked_along(styled: str, tmp_path: Path,
     assert main(["interpolate", styled, "--direction", "pca:1", "--frames", "6", "--out", str(out)]) == 0
     assert frames(out) == 6
     assert main(["interpolate", styled, "--direction", "age", "--out", str(out)]) == 2
-    assert "there: pca" in capsys.readouterr().err
+    assert f"(there: pca); find some with: organza directions {styled}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("show", ["truncation", "styles", "classes"])

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -242,7 +243,7 @@ def save_directions(found: Directions, folder: Path, *, note: dict[str, Any]) ->
 
 
 def load_directions(folder: Path, name: str) -> Directions:
-    """Read directions by name from `folder`.
+    """Read directions by name from `folder`, RUN/directions.
 
     Raises:
         UsageError: There are none of this name.
@@ -252,7 +253,10 @@ def load_directions(folder: Path, name: str) -> Directions:
     check_name(name)
     if not path.exists():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.safetensors"))) or "none"
-        raise UsageError(f"no directions {name!r} in {folder} (there: {known}); find some with: organza directions RUN")
+        raise UsageError(
+            f"no directions {name!r} in {folder} (there: {known}); find some with: organza directions "
+            f"{shlex.quote(str(folder.parent))}{' --method pca' * (name == 'pca')}"
+        )
     try:
         entries = json.loads(path.with_suffix(".json").read_text())
         tensors = load_file(path)
