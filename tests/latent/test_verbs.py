@@ -124,6 +124,15 @@ def test_a_single_image_can_be_projected_to_a_file(plain: str, tmp_path: Path, c
     assert {path.name for path in tmp_path.iterdir()} == {"mine.png", "other.png", "made"}
 
 
+def test_images_in_sub_folders_are_not_projected_and_it_says_so(plain: str, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "cats").mkdir()
+    assert main(["project", plain, str(tmp_path)]) == 2
+    assert "holds no images; name image files" in capsys.readouterr().err
+    Image.new("L", (16, 16), 90).save(tmp_path / "cats" / "tom.png")
+    assert main(["project", plain, str(tmp_path)]) == 2
+    assert f"sub-folders are not read unless named, such as {tmp_path / 'cats'}" in capsys.readouterr().err
+
+
 def test_the_python_of_the_docs_runs(styled: str, capsys: Capture) -> None:
     text = (Path(__file__).parents[2] / "docs" / "latent.md").read_text()
     code = text.partition("```python\n")[2].partition("```")[0].replace("runs/0001-stylegan2-mnist", styled)

@@ -28,7 +28,7 @@ class Project:
     run: RunFolder
     """The run folder."""
     images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE ...")]
-    """Image files, or folders of them."""
+    """Image files, or folders of them; sub-folders are not read."""
     space: Literal["auto", "z", "w", "w+"] = "auto"
     """auto: w where there is one, else z; w+: another w for each layer, nearer and worse to edit."""
     steps: int = 400
@@ -75,7 +75,9 @@ def main(args: list[str]) -> int:
     for path in given.images:
         inside = sorted(file for file in path.iterdir() if looks_like_image(file.name)) if path.is_dir() else [path]
         if not inside:
-            raise UsageError(f"{path} holds no images; name image files, or a folder of them")
+            below = next((one.parent for one in sorted(path.rglob("*")) if looks_like_image(one.name)), None)
+            deep = f"; those in sub-folders are not read unless named, such as {below}" if below else ""
+            raise UsageError(f"{path} holds no images{deep}; name image files, or a folder of them")
         images += inside
     names = [path.stem for path in images]
     if not names or len(set(names)) < len(names) or given.tune < 0:
