@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -116,7 +117,11 @@ def write(run: Run, made: Generated, out: Path, *, seed: int, mark: bool = True)
                     raise UsageError("points have no file each; write them to a .npz file")
                 return write_folder(made, out, spec, metadata=metadata, mark=mark)
             case other:
-                raise UsageError(f"cannot write {other} files; use .png (grid), .npz (arrays), .gif (film) or a folder")
+                there = f"; .mp4 films are written by: organza interpolate {run.quoted} --out {shlex.quote(str(out))}"
+                raise UsageError(
+                    f"cannot write {other} files; use .png (grid), .npz (arrays), .gif (film) or a folder"
+                    + there * (is_image and other == ".mp4")
+                )
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error}") from error
 

@@ -190,6 +190,8 @@ def test_generate_refuses_what_the_run_cannot_do(
     assert main(["generate", str(digits), "--count", "0"]) == 2
     assert main(["generate", str(digits), "--out", str(tmp_path / "x.jpg")]) == 2
     assert "cannot write .jpg" in capsys.readouterr().err
+    assert main(["generate", str(digits), "--out", "walk.mp4"]) == 2
+    assert f".mp4 films are written by: organza interpolate {digits} --out walk.mp4" in capsys.readouterr().err
     assert main(["generate", str(digits), "--count", "1000000000000000", "--device", "cpu"]) == 1
     assert "out of memory; try a smaller --count" in capsys.readouterr().err
 
