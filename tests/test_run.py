@@ -147,6 +147,15 @@ def test_without_a_folder_the_run_goes_below_runs(tmp_path: Path, monkeypatch: p
         open_run("runs/0009-none")
 
 
+def test_of_many_runs_those_are_named_first_that_may_be_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("0001-cgan-mnist", *(f"{index:04d}-ring" for index in range(2, 9))):
+        made(Path("runs") / name)
+    last = ", ".join(f"runs/{index:04d}-ring" for index in range(4, 9))
+    with pytest.raises(CheckpointError, match=f"there are runs/0001-cgan-mnist, {last}$"):
+        open_run("runs/0001-cgan-mnits")
+
+
 def test_a_folder_that_cannot_be_made_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match=r"cannot write the run folder .*--run DIR"):

@@ -16,6 +16,7 @@ recipe.py        a copy of the recipe where it came from a file of the user's
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -203,8 +204,9 @@ def open_run(folder: str | Path) -> Run:
     try:
         config = json.loads((folder / "run.json").read_text())
     except FileNotFoundError as error:
-        here = sorted(str(path.parent) for path in Path("runs").glob("*/run.json"))
-        hint = f"; there are {', '.join(here[-5:])}" if here else ""
+        here = sorted(path.parent.name for path in Path("runs").glob("*/run.json"))
+        shown = dict.fromkeys([*difflib.get_close_matches(folder.name, here), *here[-5:]])
+        hint = f"; there are {', '.join(f'runs/{name}' for name in shown)}" if here else ""
         raise CheckpointError(f"{folder} is not a run folder: it holds no run.json{hint}") from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {folder / 'run.json'}: {error}") from error
