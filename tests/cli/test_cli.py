@@ -149,6 +149,7 @@ def test_plan_and_doctor_answer(capsys: pytest.CaptureFixture[str]) -> None:
 MISTAKES = [
     (["trian"], 2, "did you mean 'train'"),
     (["train", "dcgam"], 2, "did you mean 'dcgan'"),
+    (["recipes", "dcgan:fast"], 2, "listed by: organza train dcgan:fast --help"),
     (["train", "dcgan:pape"], 2, "did you mean 'paper'"),
     (["train", "vanilla:tiny", "--data", "mnits"], 1, "mean 'mnist'"),
     (["train", "vanilla:tiny", "--data", "/nowhere/at/all"], 1, "/nowhere/at/all"),

@@ -24,10 +24,10 @@ COMMANDS = {
     "compare": ("compare", "rank runs by their scores, where those are alike"),
     "audit": ("audit", "look for copies of the training data among the samples of a run"),
     "recipes": ("recipes", "list the families and their presets"),
-    "data": ("data", "check or describe a data source before training"),
+    "data": ("data", "check a data source before training: organza data check SRC"),
     "plan": ("plan", "estimate parameters, memory and time before training"),
     "eject": ("eject", "copy a recipe into a file of your own, ready to edit"),
-    "doctor": ("doctor", "say whether this machine is fit to train"),
+    "doctor": ("doctor", "say whether this machine is fit to train, or what ails a RUN"),
 }
 """Verb: (module in organza.cli, one line of help)."""
 LESS = dict.fromkeys(("generate", "interpolate", "explore", "evaluate", "audit"), "a smaller --count") | {

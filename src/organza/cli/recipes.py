@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass
 from typing import final
 
 from organza.cli.options import parse
+from organza.errors import UsageError
 
 
 @final
@@ -23,6 +25,9 @@ TRANSLATE = "cyclegan, srgan, inpaint or pix2pix, by what the data is"
 
 def main(args: list[str]) -> int:
     """Print the families."""
+    if args and not args[0].startswith("-"):
+        name = shlex.quote(args[0])
+        raise UsageError(f"recipes lists them all; what {name} takes is listed by: organza train {name} --help")
     given = parse(Recipes, args, verb="recipes", description="List the families and their presets.")
     from organza.auto import Auto
     from organza.recipe import PLAIN
