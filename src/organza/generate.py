@@ -95,7 +95,7 @@ def no_classes(run: Run) -> str:
 def write(run: Run, made: Generated, out: Path, *, seed: int, mark: bool = True) -> str:
     """Write samples to `out`: a grid (.png), an archive (.npz), or a folder with one file each; says what it wrote."""
     count, spec = len(made.samples), run.spec
-    is_image = isinstance(spec, ImageSpec)
+    is_image, told = isinstance(spec, ImageSpec), f"{count} sample{'s' * (count > 1)}"
     metadata = {"Software": f"organza {__version__}", "Model": run.folder.name, "Seed": str(seed)}
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -107,11 +107,11 @@ def write(run: Run, made: Generated, out: Path, *, seed: int, mark: bool = True)
                 )
                 np.savez_compressed(out, **arrays)
                 shape = " x ".join(map(str, made.samples.shape))
-                return f"{count} samples in {out} ({key}: {made.samples.dtype}, {shape})"
+                return f"{told} in {out} ({key}: {made.samples.dtype}, {shape})"
             case ".png":
                 picture = pictures.grid(made.samples) if is_image else pictures.scatter(made.samples, made.samples)
                 pictures.save_png(picture, out, metadata=metadata, mark=mark)
-                return f"{count} samples in {out}"
+                return f"{told} in {out}"
             case "":
                 if not is_image:
                     raise UsageError("points have no file each; write them to a .npz file")
@@ -140,7 +140,7 @@ def write_folder(made: Generated, out: Path, spec: Spec, *, metadata: dict[str, 
         folder.mkdir(exist_ok=True)
         path = folder / f"{index:06d}.png"
         pictures.save_png(pictures.picture(image), path, metadata=metadata | {"Index": str(index)}, mark=mark)
-    return f"{len(made.samples)} files in {out}"
+    return f"{len(made.samples)} file{'s' * (len(made.samples) > 1)} in {out}"
 
 
 def folder_names(classes: tuple[str, ...]) -> list[str]:

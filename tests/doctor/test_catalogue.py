@@ -200,6 +200,7 @@ def test_a_leaking_augmentation_acts_less_often_or_goes(share: float, change: di
 
 def test_too_few_steps_are_not_called_healthy() -> None:
     assert summary([], history([{}])) == "too short to judge: 160 steps of all players, 200 are the least"
+    assert "judge: 1 step of all players" in summary([], history([{"step": 1}]))
     assert "2 of the 3 examinations" in summary([], history([{}] * 2))
     assert "never examined" in summary([], History([{"step": 200}], CONFIG))
     assert summary([], history([{}] * 3)) == "healthy: the doctor finds nothing"

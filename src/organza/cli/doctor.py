@@ -64,7 +64,8 @@ def show(folder: str) -> int:
         print(f"treated: from {treated['samples']:,} samples on with {words} ({treated['reason']})")
     for finding in findings:
         print(f"\n{finding.level}: {finding.title}")
-        print(f"  when     {finding.since:,} to {finding.until:,} samples")
+        when = f"{finding.since:,} to " if finding.since < finding.until else "at "
+        print(f"  when     {when}{finding.until:,} samples")
         for evidence in finding.evidence:
             print(
                 f"  measured {evidence.name}: {evidence.value:.4g} (limit {evidence.threshold:.4g}; {evidence.healthy})"
@@ -88,7 +89,9 @@ def check_torch() -> list[str]:
 
     devices.prepare()
     device = devices.choose("auto")
-    print(f"device       {device} (--device auto), {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    cores, threads = os.cpu_count() or 1, torch.get_num_threads()
+    here = f"{cores} core{'s' * (cores > 1)}, {threads} thread{'s' * (threads > 1)}"
+    print(f"device       {device} (--device auto), {here}")
     for index in range(torch.cuda.device_count()):
         major, minor = torch.cuda.get_device_capability(index)
         memory = torch.cuda.get_device_properties(index).total_memory / 2**30

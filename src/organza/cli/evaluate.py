@@ -92,5 +92,5 @@ def main(args: list[str]) -> int:
         return 0
     show(records, meanings(records))
     if out is not None:
-        print(f"{len(records)} records added to {out}")
+        print(f"{len(records)} record{'s' * (len(records) > 1)} added to {out}")
     return 0

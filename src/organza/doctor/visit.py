@@ -32,7 +32,8 @@ def summary(findings: Sequence[Finding], history: History) -> str:
     exams, far = len(history.exams), history.remoteness
     if not findings:
         if not history.is_warm:
-            return f"too short to judge: {history.steps} steps of all players, {WARM_STEPS} are the least"
+            steps = f"{history.steps} step{'' if history.steps == 1 else 's'}"
+            return f"too short to judge: {steps} of all players, {WARM_STEPS} are the least"
         if not exams:
             return "unknown: it was never examined"
         if exams < IN_A_ROW:
