@@ -345,7 +345,8 @@ def import_file(path: Path) -> ModuleType:
 
 
 def unknown(kind: str, name: str, known: Any, where: str) -> str:
-    """A message with a did-you-mean."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else "."
+    """A message with a did-you-mean, whatever the case."""
+    spelled = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), spelled, n=1)
+    hint = f"; did you mean {spelled[close[0]]!r}?" if close else "."
     return f"no {kind} {name!r} {where}{hint} Known: {', '.join(known) or 'none'}"

@@ -150,6 +150,8 @@ MISTAKES = [
     (["trian"], 2, "did you mean 'train'"),
     (["train", "dcgam"], 2, "did you mean 'dcgan'"),
     (["recipes", "dcgan:fast"], 2, "listed by: organza train dcgan:fast --help"),
+    (["train", "DCGAN"], 2, "did you mean 'dcgan'"),
+    (["TRAIN"], 2, "did you mean 'train'"),
     (["train", "dcgan:pape"], 2, "did you mean 'paper'"),
     (["train", "vanilla:tiny", "--data", "mnits"], 1, "mean 'mnist'"),
     (["train", "vanilla:tiny", "--data", "/nowhere/at/all"], 1, "/nowhere/at/all"),

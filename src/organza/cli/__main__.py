@@ -90,7 +90,7 @@ def run(args: list[str]) -> int:
         return 0
     verb, rest = args[0], args[1:]
     if verb not in COMMANDS:
-        close = difflib.get_close_matches(verb, COMMANDS, n=1)
+        close = difflib.get_close_matches(verb.lower(), COMMANDS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else "."
         raise UsageError(f"no verb {verb!r}{hint} Known: {', '.join(COMMANDS)}")
     return import_module(f"organza.cli.{COMMANDS[verb][0]}").main(rest)
