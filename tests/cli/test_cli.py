@@ -152,6 +152,8 @@ MISTAKES = [
     (["recipes", "dcgan:fast"], 2, "listed by: organza train dcgan:fast --help"),
     (["train", "DCGAN"], 2, "did you mean 'dcgan'"),
     (["TRAIN"], 2, "did you mean 'train'"),
+    (["train", "--data", "pics", "dcgan:tiny"], 2, "comes first: organza train dcgan:tiny --data pics"),
+    (["plan", "--lr=0.1", "wgan", "--run", "dcgan"], 2, "comes first: organza plan wgan --lr=0.1 --run dcgan"),
     (["train", "dcgan:pape"], 2, "did you mean 'paper'"),
     (["train", "vanilla:tiny", "--data", "mnits"], 1, "mean 'mnist'"),
     (["train", "vanilla:tiny", "--data", "/nowhere/at/all"], 1, "/nowhere/at/all"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, make_dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -70,6 +72,8 @@ def parse_with_recipe(
         parse(target, rest, verb=verb, description=description)
     from organza.recipe import find
 
+    if name is None:
+        refuse_late_recipe(args, verb=verb)
     found = find(name or DEFAULT_RECIPE)
     if both := both_in(target, found.recipe):
         raise UsageError(
@@ -102,6 +106,18 @@ def with_fields(target: type, recipe: Recipe) -> type:
 def names(*kinds: type) -> set[str]:
     """The fields of dataclasses."""
     return {entry.name for kind in kinds for entry in fields(kind)}
+
+
+def refuse_late_recipe(args: list[str], *, verb: str) -> None:
+    """Raise if a word that is no value of an option names a recipe."""
+    from organza.recipe import PLAIN
+    from organza.recipes import RECIPES
+
+    for index, (before, word) in enumerate(pairwise(args), start=1):
+        is_value = before.startswith("-") and not before.startswith("--no-") and "=" not in before
+        if not is_value and word.partition(":")[0] in ("auto", *RECIPES, *PLAIN):
+            meant = shlex.join(["organza", verb, word, *args[:index], *args[index + 1 :]])
+            raise UsageError(f"{word} names a recipe, and that comes first: {meant}")
 
 
 def refuse_family_options(args: list[str], *, known: set[str], verb: str) -> None:
