@@ -173,6 +173,21 @@ def test_a_signal_ends_training_after_it_has_saved(tmp_path: Path) -> None:
     assert newest.name == "000000160"
 
 
+def test_a_second_signal_leaves_without_saving_and_names_the_way_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def hook(report: Report) -> None:
+        if report.clock.samples == 160:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    settings, folder = replace(TINY, checkpoint_every=64), tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        organza.train("vanilla:tiny", data="ring8", run=folder, settings=settings, hooks=[hook])
+    assert f"go on from 128 samples with: organza resume {folder}" in capsys.readouterr().out
+    assert checkpoint.listed(folder / "checkpoints")[-1].name == "000000128"
+
+
 def test_a_line_comes_after_a_while_though_no_row_is_due(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

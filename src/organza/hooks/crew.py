@@ -70,6 +70,9 @@ class Crew:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stack.close()
+        saved = self.saver.saved_at
+        if isinstance(error, KeyboardInterrupt) and saved is not None and distributed.is_main():
+            say(f"left without saving; go on from {saved:,} samples with: organza resume {self.run.quoted}")
 
     def scores(self) -> list[Hook]:
         """What scores samples on the way, if that is wanted, and saves what was scored; all ranks take part."""
