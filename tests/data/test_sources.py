@@ -364,7 +364,7 @@ def test_a_limit_takes_the_first_and_keeps_the_classes(tmp_path, options):
     source = open_source(str(tmp_path), options(limit=2))
     assert everything(source)["label"].tolist() == [0, 0]
     assert source.spec.classes == ("a", "b")
-    assert "1 of 2 classes have no image" in source.notes[0]
+    assert "1 of 2 classes has no image" in source.notes[0]
     assert open_source("mnist", options(limit=5)).spec.num_classes == 10
 
 

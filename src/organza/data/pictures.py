@@ -194,7 +194,7 @@ def notes_of(found: Survey, spec: ImageSpec, options: DataOptions) -> tuple[str,
         notes.append(f"{masks:,} images are called NAME_mask; if they show holes to be filled add --pairs masks.")
     missing = spec.num_classes - len(np.unique(found.labels.indices)) if found.labels.indices is not None else 0
     if missing:
-        notes.append(f"{missing:,} of {spec.num_classes:,} classes have no image.")
+        notes.append(f"{missing:,} of {spec.num_classes:,} classes {'has' if missing == 1 else 'have'} no image.")
     if options.crop == "tiles":
         notes.append(f"{len(pictures):,} images are cut into {len(tiles_of(found, spec)[0]):,} tiles.")
     return tuple(notes)
