@@ -16,7 +16,8 @@ import organza
 from organza.cli.__main__ import main
 from organza.data import DataOptions, open_source
 from organza.data.groups import KEPT
-from organza.doctor.visit import visit
+from organza.doctor.finding import Change, Finding
+from organza.doctor.visit import cure, visit
 from organza.errors import DataError
 from organza.run import Run
 from organza.settings import RunSettings
@@ -52,10 +53,11 @@ def test_a_run_with_groups_is_scored_against_data_that_has_labels(run: Run) -> N
     assert "accuracy" not in {record.measure for record in records}
 
 
-def test_fine_tuning_on_other_data_keeps_the_groups(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("clusters", [[], ["--clusters", "16"]])
+def test_fine_tuning_on_other_data_keeps_the_groups(run: Run, tmp_path: Path, clusters: list[str]) -> None:
     tuned = tmp_path / "tuned"
     train = ["finetune", str(run.folder), "--data", "mnist", "--limit", "100", "--samples", "32", "--run", str(tuned)]
-    assert main([*train, "--doctor", "off"]) == 0
+    assert main([*train, "--doctor", "off", *clusters]) == 0
     saved = json.loads((tuned / "run.json").read_text())
     assert saved["data"]["options"]["clusters"] == 16
     assert saved["recipe"]["why"] == []
@@ -63,18 +65,22 @@ def test_fine_tuning_on_other_data_keeps_the_groups(run: Run, tmp_path: Path) ->
     moved = organza.open(tmp_path / "elsewhere")
     assert torch.equal(first_groups(moved), first_groups(run))  # though fitted on other samples they would differ
     assert organza.resume(moved, samples=64).spec == run.spec
+    change = Change(fields={"r1": 1.0})
+    told = Finding(name="", title="", level="error", since=0, until=1, evidence=(), why="", change=change)
+    assert f"--clusters-of {moved.folder.resolve()}" in cure(told, moved)
 
 
 def test_groups_that_cannot_be_read_or_do_not_suit_the_images_are_data_errors(run: Run, tmp_path: Path) -> None:
     options = replace(run.data_options, limit=8)
     with pytest.raises(DataError, match="holds 16 groups, not 8: take --clusters 16"):
         open_source("mnist", replace(options, clusters=8))
-    with pytest.raises(
-        DataError, match=r"holds samples of 3 x 28 x 28, and the groups .* for example with --channels gray"
-    ):
+    with pytest.raises(DataError, match="another kind than those of stacked-mnist: take --channels gray"):
         open_source("stacked-mnist", options)
+    with pytest.raises(DataError, match="another kind than those of moons: give samples of the same shape"):
+        open_source("moons", options)
     (tmp_path / KEPT).write_bytes(b"no tensors")
-    with pytest.raises(DataError, match=r"cannot read the groups in .*begin a new run with --clusters"):
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(DataError, match=r"cannot read the groups in .*delete it: groups are then found anew"):
         open_source("mnist", replace(options, clusters_of=str(tmp_path)))
 
 

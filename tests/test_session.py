@@ -484,8 +484,9 @@ def test_a_first_step_that_does_not_end_is_told(
 ) -> None:
     monkeypatch.setattr("organza.hooks.console.SILENCE_S", 0)
     with Console(title="run", budget=Budget(samples=64), start=Clock()) as console:
+        console.await_step()
         console.patience.join()
-    assert "The first step is taking long. Press Ctrl-C twice" in capsys.readouterr().out
+    assert "The first step is taking long: a smaller --batch" in capsys.readouterr().out
 
 
 def test_the_last_row_is_told_even_if_the_one_before_it_was_told_just_now(capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,7 +96,8 @@ def decided(
         source = open_data(data, options)
     try:
         found.check(source.spec, source.name)
-        found.recipe.check_kind(source.spec)
+        if is_ours:
+            found.recipe.check_kind(source.spec)
         refuse_few(found.recipe, source, options)
     except DataError:
         source.close()

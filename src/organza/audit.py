@@ -168,7 +168,8 @@ def audit(
         train, held_out, order = divided(reference, judge, count)
         if min(count, held_out.count) < LEAST:
             mend = f"without a test split a fifth of the images stands in for them, so give {5 * LEAST} or more"
-            mend = mend if reference.other is None else "train with a larger --hold-out"
+            if reference.other is not None:
+                mend = "train with a larger --hold-out" if run.data_options.hold_out else "train without --limit"
             raise DataError(
                 f"{count:,} fakes and {held_out.count:,} unseen images cannot tell copies from chance; {LEAST} or more "
                 f"of each are needed: " + (f"take --count {LEAST} or more" if count < LEAST else mend)

@@ -92,4 +92,4 @@ def more_of(run: Run) -> str:
     unit = next((unit for unit in UNITS if getattr(run.settings, unit)), "epochs")
     had, rows = getattr(run.settings, unit) or run.recipe.length, run.rows()
     seen = rows[-1][{"samples": "samples", "epochs": "epoch"}[unit]] if rows and unit != "minutes" else 0  # a last step
-    return f"organza resume {run.quoted} --{unit} {had + max(had, math.ceil(seen)):.12g}"
+    return f"organza resume {run.quoted} --{unit} {had + max(had, math.ceil(seen * 1e4) / 1e4):.12g}"

@@ -120,7 +120,7 @@ def write(run: Run, made: Generated, out: Path, *, seed: int, mark: bool = True)
                 there = f"; .mp4 films are written by: organza interpolate {run.quoted} --out {shlex.quote(str(out))}"
                 raise UsageError(
                     f"cannot write {other} files; use .png (grid), .npz (arrays), .gif (film) or a folder"
-                    + there * (is_image and other == ".mp4")
+                    + there * (is_image and not spec.has_source and other == ".mp4")
                 )
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error}") from error

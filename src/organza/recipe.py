@@ -189,7 +189,11 @@ class Recipe(ABC):
             raise DataError(
                 f"{name} makes images as large as their sources, and here {source.width}x{source.height} pixels are "
                 f"to become {data.width}x{data.height}: "
-                + ("enlarge them with: organza train srgan" if data.is_paired and data.width > source.width else mend)
+                + (
+                    "to enlarge them take: organza train srgan"
+                    if data.is_paired and data.width > source.width
+                    else mend
+                )
             )
 
 

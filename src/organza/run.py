@@ -106,7 +106,7 @@ class Run:
         """How the data was read."""
         saved: dict[str, Any] = {"pairs": "none"} | self.config["data"]["options"]  # older runs know no pairs
         saved["cache"] = Path(saved["cache"]) if saved["cache"] else None
-        if (self.folder / KEPT).exists():
+        if saved.get("clusters") and (self.folder / KEPT).exists():
             saved["clusters_of"] = str(self.folder.resolve())
         return DataOptions(**saved)
 

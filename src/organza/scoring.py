@@ -17,7 +17,7 @@ import torch
 from organza import __version__, devices, distributed
 from organza.data.idx import DIGITS, GARMENTS
 from organza.data.options import DataOptions
-from organza.data.registry import SOURCES, absolute, open_source
+from organza.data.registry import absolute, open_source
 from organza.data.source import Source
 from organza.data.spec import ImageSpec, Spec
 from organza.data.toys import TOYS
@@ -191,10 +191,13 @@ def tell(line: str) -> None:
 
 def own_data(target: str | Path | Run) -> str:
     """The source that a run was trained on."""
-    if not isinstance(target, Run) and (str(target) in SOURCES or Path(target).exists()):
-        raise UsageError(f"{target} is no run folder, so say what to compare it with: --against SRC, for example mnist")
-    run = target if isinstance(target, Run) else open_run(target)  # which says what runs there are
-    return str(run.config["data"]["source"])
+    if isinstance(target, Run):
+        return str(target.config["data"]["source"])
+    try:
+        absolute(str(target))
+    except DataError:
+        open_run(target)  # which says what runs there are
+    raise UsageError(f"{target} is no run folder, so say what to compare it with: --against SRC, for example mnist")
 
 
 def held_out_of(target: str | Path | Run, reference: Reference) -> Reference | None:

@@ -229,7 +229,8 @@ def finetune(
     if is_same and is_whole and before.hold_out and not options.hold_out:
         options = replace(options, hold_out=before.hold_out)
         notes.append(f"What {old.folder} has not seen stays unseen: --hold-out {before.hold_out:g}")
-    if old.spec.grouped and not options.clusters:  # the same groups for other data
+    is_same_grouping = options.clusters in (0, before.clusters) and options.clusters_of in (None, before.clusters_of)
+    if old.spec.grouped and is_same_grouping:  # the same groups for other data
         origin = before.clusters_of or (None if is_same and is_whole else old.config["data"]["source"])
         labels = options.labels and not is_same
         options = replace(options, labels=labels, clusters=before.clusters, clusters_of=origin)
@@ -328,6 +329,7 @@ def carry_out(
             crew.begin()
         else:
             crew.saver.saved_at = clock.samples
+        crew.started()
         clock, stop = play(
             game,
             crew.stream,

@@ -153,6 +153,7 @@ MISTAKES = [
     (["train", "DCGAN"], 2, "did you mean 'dcgan'"),
     (["TRAIN"], 2, "did you mean 'train'"),
     (["train", "--data", "pics", "dcgan:tiny"], 2, "comes first: organza train dcgan:tiny --data pics"),
+    (["train", "--dry-run", "wgan"], 2, "comes first: organza train wgan --dry-run"),
     (["plan", "--lr=0.1", "wgan", "--run", "dcgan"], 2, "comes first: organza plan wgan --lr=0.1 --run dcgan"),
     (["train", "dcgan:pape"], 2, "did you mean 'paper'"),
     (["train", "vanilla:tiny", "--data", "mnits"], 1, "mean 'mnist'"),

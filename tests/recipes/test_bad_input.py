@@ -240,7 +240,7 @@ def test_pairs_are_refused_where_they_are_too_few_or_of_two_sizes_or_unpaired(
     assert train(family, "edges-to-digits", run, "--limit", "15") == 2
     assert "set --batch to 15 at most" in capsys.readouterr().err
     assert train(family, "small-to-digits", run) == 1
-    assert "7x7 pixels are to become 28x28: enlarge them with: organza train srgan" in capsys.readouterr().err
+    assert "7x7 pixels are to become 28x28: to enlarge them take: organza train srgan" in capsys.readouterr().err
     is_refused = RECIPES[name].needs_sources == "paired"
     assert (train(family, "edges-to-digits", run, "--paired", "no") == 1) == is_refused
     assert ("organza train cyclegan" in capsys.readouterr().err) == is_refused

@@ -73,7 +73,7 @@ def parse_with_recipe(
     from organza.recipe import find
 
     if name is None:
-        refuse_late_recipe(args, verb=verb)
+        refuse_late_recipe(args, target, verb=verb)
     found = find(name or DEFAULT_RECIPE)
     if both := both_in(target, found.recipe):
         raise UsageError(
@@ -108,14 +108,16 @@ def names(*kinds: type) -> set[str]:
     return {entry.name for kind in kinds for entry in fields(kind)}
 
 
-def refuse_late_recipe(args: list[str], *, verb: str) -> None:
+def refuse_late_recipe(args: list[str], target: type, *, verb: str) -> None:
     """Raise if a word that is no value of an option names a recipe."""
     from organza.recipe import PLAIN
     from organza.recipes import RECIPES
 
+    kinds = (target, RunSettings, DataOptions)
+    flags = {f"--{entry.name.replace('_', '-')}" for kind in kinds for entry in fields(kind) if entry.type == "bool"}
     for index, (before, word) in enumerate(pairwise(args), start=1):
-        is_value = before.startswith("-") and not before.startswith("--no-") and "=" not in before
-        if not is_value and word.partition(":")[0] in ("auto", *RECIPES, *PLAIN):
+        is_whole = before in flags or before.startswith("--no-") or "=" in before  # an option without a value to come
+        if (is_whole or not before.startswith("-")) and word.partition(":")[0] in ("auto", *RECIPES, *PLAIN):
             meant = shlex.join(["organza", verb, word, *args[:index], *args[index + 1 :]])
             raise UsageError(f"{word} names a recipe, and that comes first: {meant}")
 

@@ -45,6 +45,12 @@ class Grouped(Source):
     """Another source, whose labels are the groups that its samples belong to."""
 
     def __init__(self, whole: Source, centres: Tensor, prices: Tensor) -> None:
+        have, need = centres.shape[1], small(whole.read(np.arange(1)), whole.spec).shape[1]
+        if have != need:
+            mends = {3 * have: "gray", 4 * have: "gray", have / 3: "rgb", 4 * have / 3: "rgb", have / 4: "rgba"}
+            mends |= {3 * have / 4: "rgba"}
+            mend = f"take --channels {mends[need]}" if need in mends else "give samples of the same shape"
+            raise DataError(f"the groups are of samples of another kind than those of {whole.name}: {mend}")
         names = tuple(f"group {group:0{len(str(len(centres) - 1))}d}" for group in range(len(centres)))
         self.name, self.spec = whole.name, replace(whole.spec, classes=names, grouped=True)
         aside = f"; labels of {whole.name} are left aside" if whole.spec.classes else ""
@@ -114,14 +120,12 @@ def kept_groups(source: Source, count: int, *, path: Path) -> Grouped:
         fitted = load_file(path)
         centres, prices = fitted["centres"], fitted["prices"]
     except (OSError, SafetensorError, KeyError) as error:
-        raise DataError(f"cannot read the groups in {path}: {cause(error)}; begin a new run with --clusters") from error
+        raise DataError(
+            f"cannot read the groups in {path}: {cause(error)}. Put back what was there, or delete it: groups are then "
+            "found anew, in the same data the same"
+        ) from error
     if len(centres) != count:
         raise DataError(f"{path} holds {len(centres)} groups, not {count}: take --clusters {len(centres)}")
-    if centres.shape[1:] != small(source.read(np.arange(1)), source.spec).shape[1:]:
-        raise DataError(
-            f"{source.name} holds samples of {' x '.join(map(str, source.spec.shape))}, and the groups in {path} are "
-            "of another shape or other channels: bring them to that, for example with --channels gray or rgb"
-        )
     return Grouped(source, centres, prices)
 
 

@@ -61,8 +61,8 @@ def open_source(source: str, options: DataOptions) -> Source:
         if whole.spec.has_source:
             whole.close()
             raise UsageError(f"{source} holds pairs, of which --clusters makes no classes; leave it out.")
-        if options.clusters_of is not None and (kept := Path(options.clusters_of) / KEPT).exists():
-            return kept_groups(whole, options.clusters, path=kept)
+        if options.clusters_of is not None and (Path(options.clusters_of) / "run.json").exists():
+            return kept_groups(whole, options.clusters, path=Path(options.clusters_of) / KEPT)
         if options.split == "train" and options.clusters_of is None:
             return grouped(whole, options.clusters, like=whole)
         origin = replace(bare, split="train")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from organza.doctor.catalogue import diagnose
@@ -59,7 +60,10 @@ def newest_exhibit(folder: Path, finding: Finding) -> Path | None:
 
 def cure(finding: Finding, run: Run) -> str:
     """The command that trains anew with the proposed change; empty if no option can do it."""
+    config, data = run.config, run.config["data"]
+    if data["options"].get("clusters_of"):  # what the run was given may be gone, what it keeps is here
+        config = config | {"data": data | {"options": asdict(run.data_options)}}
     try:
-        return command_for(finding.change, run.config)
+        return command_for(finding.change, config)
     except OrganzaError:  # the recipe is no longer where it was
         return ""

@@ -23,8 +23,7 @@ PLAIN_EVERY_S = 10.0
 SILENCE_S = 20.0
 """Seconds after which a line comes even if no row does: the first one takes long where steps are slow."""
 SLOW_START = (
-    "The first step is taking long. Press Ctrl-C twice to leave; a smaller --batch, --resize or preset, or a device of "
-    "another kind, is faster"
+    "The first step is taking long: a smaller --batch, --resize or preset is faster, and organza plan says by how much"
 )
 SLOW = 0.2
 """Share of the minutes allowed of which a first step is worth a warning."""
@@ -54,7 +53,6 @@ class Console:
         length = f"{minutes:g} minute{'' if minutes == 1 else 's'}"
         amount = f"{self.budget.samples:,} samples" if self.budget.samples else length
         say(f"training {self.title} for {amount}")
-        self.patience.start()
         if self.live:
             self.live.start()
         return self
@@ -65,6 +63,10 @@ class Console:
             self.live.stop()
         elif self.unsaid:
             say(self.unsaid)
+
+    def await_step(self) -> None:
+        """The first step begins: say so if it takes long."""
+        self.patience.start()
 
     def show(self, row: dict[str, Any]) -> None:
         """A row has been written."""
@@ -84,8 +86,8 @@ class Console:
     def pulse(self, report: Report) -> None:
         """A step has been taken: say so if nothing has been heard for long, or if it leaves no time for many."""
         now, clock = time.monotonic(), report.clock
+        self.patience.cancel()
         if clock.step == self.start.step + 1:
-            self.patience.cancel()
             self.warn(clock)
         if now - self.heard_at < SILENCE_S:
             return

@@ -58,6 +58,7 @@ class Crew:
         self.evaluation = self.evaluate_on_the_way()
         self.stack = ExitStack()
         self.hooks: list[Hook] = []
+        self.console: Console | None = None
 
     def __enter__(self) -> Crew:
         settings = self.settings
@@ -72,7 +73,7 @@ class Crew:
         self.stack.close()
         saved = self.saver.saved_at
         if isinstance(error, KeyboardInterrupt) and saved is not None and distributed.is_main():
-            say(f"left without saving; go on from {saved:,} samples with: organza resume {self.run.quoted}")
+            say(f"left; go on from {saved:,} samples with: organza resume {self.run.quoted}")
 
     def scores(self) -> list[Hook]:
         """What scores samples on the way, if that is wanted, and saves what was scored; all ranks take part."""
@@ -91,6 +92,11 @@ class Crew:
         """Save the very beginning."""
         self.saver(Report(self.clock, {}, {}, self.game))
 
+    def started(self) -> None:
+        """The first step is about to be taken."""
+        if self.console:
+            self.console.await_step()
+
     def end(self, clock: Clock, stop: Stop | None) -> None:
         """Save the end, unless its step was refused; draw it if the run is finished."""
         self.saver(Report(clock, {}, {}, self.game, failed=self.saver.refused))
@@ -103,7 +109,8 @@ class Crew:
         trackers = Trackers(run, settings.track, samples=self.clock.samples)
         stack.callback(trackers.close)
         recorder = Recorder(run.folder / "metrics.jsonl", every=settings.log_every, epoch_size=len(self.source))
-        console = stack.enter_context(Console(title=f"{run.folder}", budget=self.budget, start=self.clock))
+        console = Console(title=f"{run.folder}", budget=self.budget, start=self.clock)
+        self.console = stack.enter_context(console)
         recorder.listeners += [console.show, trackers.row]
         recorder.measures.append(self.stream.share)
         self.samples.listeners.append(trackers.picture)
