@@ -74,7 +74,7 @@ def organza(*arguments: str, seconds: int, gib: float) -> Done:
     if process.returncode == -signal.SIGXCPU:
         raise SkippedError(f"more than {seconds} s of a core")
     if process.returncode not in (0, 3):  # 3: the doctor found an illness
-        is_large = "allocate" in text or "MemoryError" in text
+        is_large = any(word in text for word in ("allocate", "MemoryError", "out of memory"))
         last = (text.strip() or f"exit code {process.returncode}").splitlines()[-1]
         raise SkippedError(f"more than {gib:g} GiB" if is_large else last)
     return Done(text=text, peak_mib=usage.ru_maxrss / 1024, cores=(usage.ru_utime + usage.ru_stime) / elapsed_s)
