@@ -21,13 +21,14 @@ from tempfile import TemporaryDirectory
 import torch
 
 from organza.assemble import build, open_data, prepare
+from organza.budgets import budget_of
 from organza.data import DataOptions
 from organza.game import Game, Player, Report
 from organza.hooks.console import clock_face, per_second
 from organza.hooks.signals import Signals
+from organza.playing import carry_out
 from organza.recipe import Recipe, named
 from organza.run import create_run
-from organza.session import budget_of, carry_out
 from organza.settings import RunSettings
 
 STEPS = 8
