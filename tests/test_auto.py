@@ -45,13 +45,15 @@ def test_groups_serve_as_classes_where_there_are_no_labels(recipe: Auto) -> None
     assert bool(recipe.groups(plain, count=60_000)) == is_told
     assert bool(recipe.groups(VectorSpec(), count=10**6)) == is_told
     assert recipe.groups(DIGITS, count=60_000) == 0
-    assert recipe.groups(plain, count=100) == 0
+    assert recipe.groups(plain, count=79) == 0
+    assert recipe.groups(plain, count=80) == 2 * is_told
+    assert recipe.groups(plain, count=5120) == recipe.groups(plain, count=10**6) == 128 * is_told
 
 
 def test_a_run_without_labels_reads_its_data_in_groups_and_goes_on_with_them(tmp_path: Path) -> None:
-    settings, options = RunSettings(doctor="off", run=tmp_path / "run"), DataOptions(labels=False, limit=1280)
+    settings, options = RunSettings(doctor="off", run=tmp_path / "run"), DataOptions(labels=False, limit=5120)
     run = organza.train(samples=64, settings=settings, options=options)
-    assert run.data_options.clusters == run.spec.num_classes == 64
+    assert run.data_options.clusters == run.spec.num_classes == 128
     assert organza.train(samples=64, settings=settings, options=options).spec == run.spec
     assert organza.resume(run).spec == run.spec
 

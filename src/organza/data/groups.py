@@ -34,7 +34,7 @@ FITTED, STREAMED = 10_000, 2_000
 """Samples that the centres are fitted on, at most, evenly spaced over a source in memory, and over one on disk."""
 PART = 256
 """Samples that are read at once."""
-LEAST, MANY = 20, 64
+LEAST, MANY = 20, 128
 """Samples per group, at least, and groups to advise, at most."""
 ROUNDS, BIDS = 12, 30
 """Times that centres move, and times that prices move for each of these."""

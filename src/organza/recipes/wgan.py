@@ -4,9 +4,9 @@ Arjovsky, Chintala, Bottou. "Wasserstein GAN", ICML 2017 (arXiv:1701.07875).
 
 Algorithm 1: `critic_repeats` critic updates by RMSProp, each followed by clipping every weight to [-clip, clip], then
 one generator update. Weights are clipped at the start as well, so they never exceed the limit.
-Differs from the paper: the default has fewer and larger steps on larger weights and averages the generator, for
-minutes instead of days; `paper` has the published numbers. Labels: Miyato and Koyama 2018 (arXiv:1802.05637). Points
-(the toys) get fully connected networks.
+Differs from the paper: the default takes one critic update per generator update, larger steps that fall, and larger
+weights, and averages the generator, for minutes instead of days; `paper` has the published numbers. Labels: Miyato and
+Koyama 2018 (arXiv:1802.05637). Points (the toys) get fully connected networks.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class WGAN(Recipe):
     """Channels of the largest map; doubled at each halving of the size, up to 8 times. Hidden units for points."""
     conditional: Conditional = "auto"
     """Whether the generator takes labels and the critic judges sample and label together; auto: if there are any."""
-    clip: float = 0.1
+    clip: float = 0.2
     """No weight of the critic is larger than this (c in Algorithm 1)."""
-    critic_repeats: int = 2
+    critic_repeats: int = 1
     """Critic updates per generator update (n_critic in Algorithm 1)."""
     generator_norm: Norm = "batch"
     """Norm of the generator's hidden layers."""
@@ -49,9 +49,9 @@ class WGAN(Recipe):
     """Norm of the critic's hidden layers; batch couples the samples of a batch."""
     init: Init = "he"
     """How weights are drawn at the start."""
-    generator_lr: float = 1e-3
+    generator_lr: float = 8e-3
     """RMSProp step size of the generator at the start (alpha in Algorithm 1)."""
-    critic_lr: float = 1e-3
+    critic_lr: float = 8e-3
     """RMSProp step size of the critic at the start."""
     final_rate: float = 0.05
     """Share of the step sizes that is left at the end, after half a cosine over the budget; 1: constant."""
