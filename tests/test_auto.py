@@ -13,7 +13,8 @@ import organza
 from organza.augment import Augment
 from organza.auto import ADAPTIVE, FEW, MEASURED, Auto
 from organza.cli.__main__ import main
-from organza.data import DataOptions
+from organza.data import DataOptions, open_source
+from organza.data.groups import UnevenGroupsError
 from organza.data.spec import ImageSpec, VectorSpec
 from organza.errors import CheckpointError, UsageError
 from organza.recipe import find
@@ -45,9 +46,21 @@ def test_groups_serve_as_classes_where_there_are_no_labels(recipe: Auto) -> None
     assert bool(recipe.groups(plain, count=60_000)) == is_told
     assert bool(recipe.groups(VectorSpec(), count=10**6)) == is_told
     assert recipe.groups(DIGITS, count=60_000) == 0
-    assert recipe.groups(plain, count=79) == 0
-    assert recipe.groups(plain, count=80) == 2 * is_told
+    assert recipe.groups(plain, count=39) == 0
+    assert recipe.groups(plain, count=40) == recipe.groups(plain, count=119) == 2 * is_told
     assert recipe.groups(plain, count=5120) == recipe.groups(plain, count=10**6) == 128 * is_told
+
+
+def test_data_that_cannot_be_divided_evenly_gets_no_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
+    np.savez(tmp_path / "copies.npz", images=kinds[np.arange(200) % 3])
+    settings, data = RunSettings(doctor="off", run=tmp_path / "run"), str(tmp_path / "copies.npz")
+    with pytest.raises(UnevenGroupsError, match="leave out --clusters"):
+        open_source(data, DataOptions(clusters=5))
+    run = organza.train(data=data, samples=64, settings=settings)
+    assert (run.data_options.clusters, run.spec.num_classes) == (0, 0)
+    assert "auto: no groups as classes: so many samples of copies are alike" in capsys.readouterr().out
+    assert organza.resume(run).spec == run.spec
 
 
 def test_a_run_without_labels_reads_its_data_in_groups_and_goes_on_with_them(tmp_path: Path) -> None:

@@ -16,9 +16,12 @@ import organza
 from organza.cli.__main__ import main
 from organza.data import DataOptions, open_source
 from organza.data.groups import KEPT
+from organza.data.spec import ImageSpec
 from organza.doctor.finding import Change, Finding
 from organza.doctor.visit import cure, visit
 from organza.errors import DataError
+from organza.inputs import grid_labels
+from organza.recipe import find
 from organza.run import Run
 from organza.settings import RunSettings
 
@@ -86,3 +89,14 @@ def test_groups_that_cannot_be_read_or_do_not_suit_the_images_are_data_errors(ru
 
 def test_a_resumed_run_has_the_groups_that_it_had(run: Run) -> None:
     assert organza.resume(run).spec == run.spec
+
+
+@pytest.mark.parametrize(("classes", "count"), [(10, 64), (64, 64), (128, 64), (100, 30)])
+def test_a_grid_shows_all_classes_or_evenly_spaced_ones(classes: int, count: int) -> None:
+    spec = ImageSpec(classes=tuple(f"group {index:03d}" for index in range(classes)), grouped=True)
+    labels = grid_labels(find("r3gan:tiny", conditional="yes").recipe.build(spec), spec, count)
+    assert labels is not None
+    shown = labels.unique()
+    assert len(shown) == min(classes, count)
+    assert (shown.diff() <= -(-classes // count)).all()
+    assert int(shown[-1]) >= classes - -(-classes // count)

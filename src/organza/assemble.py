@@ -12,7 +12,8 @@ from torch.nn import BatchNorm1d, BatchNorm2d
 from organza import checkpoint, devices, distributed
 from organza.auto import Auto
 from organza.data import DataOptions, open_source
-from organza.data.groups import LEAST
+from organza.data.check import FEWEST
+from organza.data.groups import LEAST, UnevenGroupsError
 from organza.data.made import MadePairs
 from organza.data.options import HOLED
 from organza.data.pictures import CHANNELS
@@ -25,9 +26,6 @@ from organza.hooks.trackers import check
 from organza.recipe import Conditional, Found, Recipe, known_classes
 from organza.run import Run, open_run
 from organza.settings import RunSettings
-
-FEWEST = 16
-"""Samples below which `auto` trains nothing, unless a batch is asked for."""
 
 
 def prepare(settings: RunSettings) -> str:
@@ -110,12 +108,16 @@ def decided(
         old = old if old.found.why else None  # else somebody named its recipe
     clusters = old.data_options.clusters if old else auto.groups(source.spec, count=len(source))
     if clusters and not options.clusters:
-        options = replace(options, clusters=clusters)
-        source.close()
-        with distributed.main_first():
-            source = open_source(data, options)
+        try:
+            with distributed.main_first():
+                in_groups = open_source(data, replace(options, clusters=clusters))
+        except UnevenGroupsError as error:
+            told = f"auto: no groups as classes: {error}".partition(": leave out")[0]
+        else:
+            source.close()
+            source, options, told = in_groups, replace(options, clusters=clusters), in_groups.notes[-1]
         if distributed.is_main():
-            say(source.notes[-1])
+            say(told)
     if old:
         return replace(old.found, recipe=replace(old.found.recipe, **auto.asked)), source, options
     chosen = auto.choose(

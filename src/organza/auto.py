@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, final
 
 from organza.augment import Augmentation
-from organza.data.groups import LEAST, MANY
+from organza.data.groups import LEAST, suitable
 from organza.data.spec import ImageSpec, Spec
 from organza.errors import UsageError
 from organza.game import Game
 from organza.recipe import Conditional, Found, Recipe, find
 
-GROUPS, SHARE = {"image": MANY, "vector": 256}, 2 * LEAST
-"""Groups of similar samples that serve as classes where there are no labels, at most, and samples in each, at least."""
+POINTS = 256
+"""Groups of similar points that serve as classes where there are no labels and points enough."""
 MEASURED = 64
 """Height and width in pixels up to which the choices have been measured."""
 FEW = 5_000
@@ -58,8 +58,9 @@ class Auto(Recipe):
         """How many groups of similar samples are to serve as classes; 0: none."""
         if data.classes or data.has_source or self.conditional == "no":
             return 0
-        groups = min(GROUPS.get(data.key, 0), count // SHARE)
-        return groups if groups > 1 else 0
+        if isinstance(data, ImageSpec):
+            return suitable(count)
+        return POINTS if count >= POINTS * LEAST else 0
 
     def choose(self, data: Spec, *, count: int, device: str, world: int = 1, has_holes: bool = False) -> Found:
         """Another recipe with every field set, and why.

@@ -18,6 +18,7 @@ from organza.data.spec import ImageSpec, Spec
 from organza.errors import StorageError, UsageError
 from organza.game import Request
 from organza.inference import latents
+from organza.inputs import grid_labels
 from organza.run import Run
 
 
@@ -176,11 +177,9 @@ def interpolate(
     conditional = game.is_conditional
     probe = latent_size(run)
     stops = [latents(Request(count, seed=seed + index, truncation=truncation), probe) for index in range(4)]
-    classes = None
-    if conditional:
-        classes = torch.arange(count) % spec.num_classes
-        if label is not None:
-            classes = torch.full((count,), class_index(run, label, conditional))
+    classes = grid_labels(game, spec, count)
+    if conditional and label is not None:
+        classes = torch.full((count,), class_index(run, label, conditional))
     pages = []
     for here, there in zip(stops, [*stops[1:], stops[0]], strict=True):
         for frame in range(frames):

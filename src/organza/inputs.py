@@ -1,4 +1,4 @@
-"""Images made from images: the samples of the data that such a run draws, scores and is examined with."""
+"""What a generator is told for pictures and scores: labels of a grid, and sources, for images made from images."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import final
 
 import numpy as np
+import torch
 
 from organza.data.options import DataOptions
 from organza.data.registry import open_source, unseen_part
@@ -41,6 +42,17 @@ class Inputs:
         rows = order[np.arange(request.start, request.start + request.count) % count]
         batch = decode(self.source.read(rows), self.source.spec)
         return {key: batch[key] for key in (("source", "image") if is_paired(self.source) else ("source",))}
+
+
+def grid_labels(game: Game, spec: Spec, count: int) -> torch.Tensor | None:
+    """Labels for `count` samples, class by class along each row, or evenly spaced where there are more classes.
+
+    None where the generator takes none.
+    """
+    if not game.is_conditional:
+        return None
+    steps, classes = torch.arange(count), spec.num_classes
+    return steps * classes // count if classes > count else steps % classes
 
 
 def at_most(game: Game, count: int) -> int:

@@ -21,9 +21,8 @@ from organza.game import Batch, Clock, Game, Hook, Request, Stop
 from organza.hooks.console import say
 from organza.hooks.crew import Crew
 from organza.hooks.evaluation import verdict
-from organza.hooks.samples import grid_labels
 from organza.hooks.signals import Signals
-from organza.inputs import at_most, fed
+from organza.inputs import at_most, fed, grid_labels
 from organza.recipe import Recipe
 from organza.report import write_report
 from organza.run import Run, locked, truncate_rows

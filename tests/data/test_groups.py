@@ -81,7 +81,7 @@ def test_data_with_labels_of_its_own_is_not_grouped() -> None:
 
 
 def test_too_few_samples_for_so_many_groups_are_refused() -> None:
-    with pytest.raises(DataError, match="take --clusters 5"):
+    with pytest.raises(DataError, match="take --clusters 2"):
         open_source("mnist", DataOptions(labels=False, clusters=64, limit=100))
 
 

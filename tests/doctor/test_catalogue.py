@@ -134,6 +134,13 @@ def test_a_critic_that_wins_while_samples_still_improve_is_left_alone() -> None:
     assert diagnose(history(improving)) == []
 
 
+def test_scores_of_clipped_weights_may_be_large() -> None:
+    recipe = {"name": "wgan", "preset": None, "fields": {"clip": 0.2}}
+    large = history([SICK["exploding_scores"]] * 12).rows
+    assert [finding.name for finding in diagnose(History(large, CONFIG))] == ["exploding_scores"]
+    assert diagnose(History(large, {**CONFIG, "recipe": recipe})) == []
+
+
 def test_missing_modes_are_named_and_a_whole_collapse_says_it_all() -> None:
     assert "missing_modes" not in [finding.name for finding in diagnose(history([SICK["mode_collapse"]] * 6))]
     missing = diagnose(history([SICK["missing_modes"]] * 6))[0]

@@ -119,3 +119,10 @@ def test_moments_that_no_samples_have_are_refused() -> None:
         frechet_of_moments(good, Moments.of(cloud(10, 3)))
     with pytest.raises(MeasureError, match="of 2 and of 3 features"):
         good + Moments.empty(3)
+
+
+@pytest.mark.parametrize(("real", "fake"), [(5, 9), (5, 40), (12, 12), (13, 12)])
+def test_of_few_samples_it_is_that_of_their_moments(real: int, fake: int) -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(2, 3, (real, 12)), rng.normal(0, 1, (fake, 12))
+    assert frechet_distance(x, y) == pytest.approx(frechet_of_moments(Moments.of(x), Moments.of(y)), rel=1e-9)

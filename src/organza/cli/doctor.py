@@ -48,6 +48,7 @@ def main(args: list[str]) -> int:
 
 def show(folder: str) -> int:
     """Print the findings of a run."""
+    from organza.budgets import more_of
     from organza.doctor.catalogue import diagnose
     from organza.doctor.history import History
     from organza.doctor.visit import cure, exit_code, newest_exhibit, summary
@@ -57,6 +58,8 @@ def show(folder: str) -> int:
     history = History(run.rows(), run.config)
     findings = diagnose(history)
     print(f"{folder}: {summary(findings, history)}")
+    if not findings and not history.is_warm:
+        print(f"Longer: {more_of(run)}")
     if not history.exams:
         print("It holds no examinations (trained with --doctor off, or hardly begun), so most illnesses go unseen.")
     for treated in run.interventions:

@@ -33,6 +33,8 @@ SHOWN = 10
 SIZES = 4
 """Sizes of images up to which each is listed."""
 FEW_IMAGES = 1000
+FEWEST = 16
+"""Samples below which `auto` trains nothing, unless a batch is asked for."""
 MEND = "Mend or delete the bad files listed above, so that nothing is skipped."
 
 
@@ -271,8 +273,10 @@ def _advise(count: int, classes: dict[str, int], duplicates: Sequence[tuple[str,
             f"Class {most} has {present[most]:,} samples and class {least} only {present[least]:,}; add some to the "
             "small classes, or train without labels: --no-labels"
         )
-    if 0 < count < FEW_IMAGES:
-        advice.append(f"{count:,} samples are few: the model may learn them by heart.")
+    if 0 < count < FEWEST:
+        advice.append(f"{count:,} samples are too few to train on: give {FEWEST} at least, better hundreds.")
+    elif 0 < count < FEW_IMAGES:
+        advice.append(f"{count:,} samples are few: the model may learn them by heart, which organza audit RUN shows.")
     return tuple(advice)
 
 

@@ -30,14 +30,21 @@ KEPT = "groups.safetensors"
 """File of a run folder with the groups that the run was trained with, for all that goes on from it."""
 SIDE = 16
 """Pixels of height and width at which images are compared, at most."""
-FITTED, STREAMED = 10_000, 2_000
-"""Samples that the centres are fitted on, at most, evenly spaced over a source in memory, and over one on disk."""
+FITTED, STREAMED = 10_000, 2_560
+"""Samples that the centres are fitted on, evenly spaced over a source in memory, and over one on disk; more where
+`LEAST` for each group are more."""
 PART = 256
 """Samples that are read at once."""
-LEAST, MANY = 20, 128
-"""Samples per group, at least, and groups to advise, at most."""
+LEAST, SUITABLE, MANY = 20, 40, 128
+"""Samples per group that are needed and that are advised, and groups that are advised at most."""
+UNEVEN = 4
+"""How many times its share the largest group may hold; more, and drawing groups evenly would not draw the data."""
 ROUNDS, BIDS = 12, 30
 """Times that centres move, and times that prices move for each of these."""
+
+
+class UnevenGroupsError(DataError):
+    """So many samples are alike that groups of equal size cannot be made."""
 
 
 @final
@@ -100,6 +107,7 @@ def grouped(source: Source, count: int, *, like: Source, is_own: bool = True) ->
         is_own: Whether that is the same data; the groups of other data come before labels of this.
 
     Raises:
+        UnevenGroupsError: Too many samples are alike.
         DataError: The data has labels already, or too few samples for so many groups.
     """
     classes = source.spec.classes if is_own else ()
@@ -107,7 +115,21 @@ def grouped(source: Source, count: int, *, like: Source, is_own: bool = True) ->
     fitted = min(len(like), STREAMED if isinstance(like, StreamedSource) else FITTED)
     chosen = np.linspace(0, len(like) - 1, max(fitted, count * LEAST)).round().astype(np.int64)
     parts = np.array_split(chosen, -(-len(chosen) // PART))
-    return Grouped(source, *fit(torch.cat([small(like.read(part), like.spec) for part in parts]), count))
+    rows = torch.cat([small(like.read(part), like.spec) for part in parts])
+    centres, prices = fit(rows, count)
+    sizes = torch.bincount((distances(rows, centres) + prices).argmin(1), minlength=count)
+    if sizes.min() == 0 or sizes.max() > UNEVEN * len(rows) / count:
+        raise UnevenGroupsError(
+            f"so many samples of {like.name} are alike that {count} groups of equal size cannot be made (the largest "
+            f"would hold {sizes.max():,} of {len(rows):,}): leave out --clusters, or take away copies, which "
+            "organza data check lists"
+        )
+    return Grouped(source, centres, prices)
+
+
+def suitable(samples: int) -> int:
+    """How many groups so many images are best divided into; 0: none."""
+    return min(MANY, max(2, samples // SUITABLE)) if samples >= 2 * LEAST else 0
 
 
 def kept_groups(source: Source, count: int, *, path: Path) -> Grouped:
@@ -137,10 +159,10 @@ def refuse_groups(count: int, *, classes: tuple[str, ...], samples: int, name: s
             "it out, or add --no-labels"
         )
     if not 2 <= count <= samples // LEAST:
-        most = min(MANY, samples // LEAST)
+        most = suitable(samples)
         raise DataError(
             f"--clusters {count} does not suit the {samples:,} samples of {name}: it needs at least 2, and {LEAST} "
-            "samples for each; " + (f"take --clusters {most}" if most >= 2 else "leave it out, or give more samples")
+            "samples for each; " + (f"take --clusters {most}" if most else "leave it out, or give more samples")
         )
 
 
@@ -154,8 +176,8 @@ def ways_to_classes(data: Spec, *, count: int | None = None, labels: bool = True
     """
     ways = ["put images into one folder per class"] if isinstance(data, ImageSpec) else []
     ways = ways if labels else ["leave out --no-labels if the data has labels"]
-    if not data.has_source and (count is None or count >= 2 * LEAST):
-        groups = f"N, {LEAST} samples or more for each" if count is None else min(MANY, count // LEAST)
+    if not data.has_source and (count is None or suitable(count)):
+        groups = f"N, {LEAST} samples or more for each" if count is None else suitable(count)
         given = "--no-labels " if data.classes else ""
         ways.append(f"let groups of similar samples serve as classes with {given}--clusters {groups}")
     return ways

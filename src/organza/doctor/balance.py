@@ -114,7 +114,9 @@ def oscillation(history: History) -> Finding | None:
 
 
 def exploding_scores(history: History) -> Finding | None:
-    """The critic's scores grow without bound, as they do where nothing keeps it from being steep.
+    """The critic's scores grow without bound, as they do where little keeps it from being steep.
+
+    Where its weights are clipped they cannot, and how large they are says nothing.
 
     Source: Arjovsky et al. 2017 (arXiv:1701.07875), section 3: the critic has to be Lipschitz.
     """
@@ -128,7 +130,7 @@ def exploding_scores(history: History) -> Finding | None:
         return None if now is None else now > 50
 
     period = history.lasting(sick, rows=history.rows, times=5)
-    if period is None:
+    if period is None or history.fields.get("clip"):
         return None
     sizes = [value for row in history.rows if (value := size(row)) is not None]
     return Finding(

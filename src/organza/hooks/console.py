@@ -25,6 +25,7 @@ SILENCE_S = 20.0
 SLOW_START = (
     "The first step is taking long: a smaller --batch, --resize or preset is faster, and organza plan says by how much"
 )
+SLOW_AGAIN = "The first step is taking long; what came before is saved"
 SLOW = 0.2
 """Share of the minutes allowed of which a first step is worth a warning."""
 
@@ -43,7 +44,7 @@ class Console:
         self.began, self.start = time.monotonic(), start
         self.printed_at, self.heard_at = float("-inf"), self.began
         self.unsaid = ""
-        self.patience = threading.Timer(SILENCE_S, say, [SLOW_START])
+        self.patience = threading.Timer(SILENCE_S, say, [SLOW_START] if not start.step else [SLOW_AGAIN])
         self.patience.daemon = True
         terminal = Terminal()
         self.live = Live(console=terminal, refresh_per_second=4, transient=False) if terminal.is_terminal else None

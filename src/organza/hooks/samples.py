@@ -11,15 +11,10 @@ import torch
 
 from organza import __version__, pictures
 from organza.data.source import Source, encode
-from organza.data.spec import ImageSpec, Spec
+from organza.data.spec import ImageSpec
 from organza.errors import StorageError
-from organza.game import Batch, Game, Report, Request
-from organza.inputs import at_most
-
-
-def grid_labels(game: Game, spec: Spec, count: int) -> torch.Tensor | None:
-    """Labels for `count` samples, class by class along each row; None where the generator takes none."""
-    return torch.arange(count) % spec.num_classes if game.is_conditional else None
+from organza.game import Batch, Report, Request
+from organza.inputs import at_most, grid_labels
 
 
 @final

@@ -104,15 +104,11 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
     Source: Heusel et al. 2017 (arXiv:1706.08500), Eq. 6; Dowson and Landau 1982, Eq. 4.
     """
     real, fake = check_features({"real": real, "fake": fake}, least=2)
-    return frechet_of_moments(Moments.of(real), Moments.of(fake))
+    return between(real.mean(axis=0), root_of(real), fake.mean(axis=0), root_of(fake))
 
 
 def frechet_of_moments(a: Moments, b: Moments) -> float:
     """`frechet_distance` from gathered moments.
-
-    tr (S_a S_b)^(1/2) is the sum of the singular values of S_a^(1/2) S_b^(1/2): the roots of the eigenvalues of the
-    symmetric S_a^(1/2) S_b S_a^(1/2), but found without squaring, which would cost half of the digits. Negative
-    round-off is set to 0.
 
     Args:
         a: Moments of two or more samples.
@@ -126,11 +122,26 @@ def frechet_of_moments(a: Moments, b: Moments) -> float:
             eigenvalue far below 0.
     """
     same_width(a, b)
-    root_a, root_b = root(a.covariance), root(b.covariance)  # (D, rank)
+    return between(a.mean, root(a.covariance), b.mean, root(b.covariance))
+
+
+def between(mean_a: np.ndarray, root_a: np.ndarray, mean_b: np.ndarray, root_b: np.ndarray) -> float:
+    """The distance from means (D,) and roots (D, rank) of the covariances.
+
+    tr (S_a S_b)^(1/2) is the sum of the singular values of S_a^(1/2) S_b^(1/2): the roots of the eigenvalues of the
+    symmetric S_a^(1/2) S_b S_a^(1/2), but found without squaring, which would cost half of the digits. Negative
+    round-off is set to 0.
+    """
     overlap = np.linalg.svd(root_a.T @ root_b, compute_uv=False).sum()
-    spread = (root_a**2).sum() + (root_b**2).sum()
-    shift = a.mean - b.mean
+    spread, shift = (root_a**2).sum() + (root_b**2).sum(), mean_a - mean_b
     return max(0.0, float(shift @ shift + spread - 2 * overlap))
+
+
+def root_of(features: np.ndarray) -> np.ndarray:
+    """R (D, rank) with R R^T the covariance of features (N, D); of few samples at once, they are one themselves."""
+    if len(features) > features.shape[1]:
+        return root(Moments.of(features).covariance)
+    return (features - features.mean(axis=0)).T / np.sqrt(len(features) - 1)
 
 
 def root(covariance: np.ndarray) -> np.ndarray:
