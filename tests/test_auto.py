@@ -49,6 +49,7 @@ def test_groups_serve_as_classes_where_there_are_no_labels(recipe: Auto) -> None
     assert recipe.groups(plain, count=39) == 0
     assert recipe.groups(plain, count=40) == recipe.groups(plain, count=119) == 2 * is_told
     assert recipe.groups(plain, count=5120) == recipe.groups(plain, count=10**6) == 128 * is_told
+    assert recipe.groups(replace(plain, channels=3), count=10**6) == 64 * is_told
 
 
 def test_data_that_cannot_be_divided_evenly_gets_no_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

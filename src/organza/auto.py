@@ -18,6 +18,8 @@ from organza.errors import UsageError
 from organza.game import Game
 from organza.recipe import Conditional, Found, Recipe, find
 
+GRAY, COLOR = 128, 64
+"""Groups of similar images that serve as classes where there are no labels, at most."""
 POINTS = 256
 """Groups of similar points that serve as classes where there are no labels and points enough."""
 MEASURED = 64
@@ -59,7 +61,7 @@ class Auto(Recipe):
         if data.classes or data.has_source or self.conditional == "no":
             return 0
         if isinstance(data, ImageSpec):
-            return suitable(count)
+            return suitable(count, most=GRAY if data.channels == 1 else COLOR)
         return POINTS if count >= POINTS * LEAST else 0
 
     def choose(self, data: Spec, *, count: int, device: str, world: int = 1, has_holes: bool = False) -> Found:

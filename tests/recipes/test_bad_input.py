@@ -78,7 +78,7 @@ ADVICE = [
         "no labels: leave out --no-labels if the data has labels, or let groups",
         "--clusters 2",
     ),
-    ("ring8", ["--no-labels"], "no labels: leave out --no-labels if the data has labels, or let", "--clusters 128"),
+    ("ring8", ["--no-labels"], "no labels: leave out --no-labels if the data has labels, or let", "--clusters 64"),
 ]
 
 

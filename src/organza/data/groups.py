@@ -35,7 +35,7 @@ FITTED, STREAMED = 10_000, 2_560
 `LEAST` for each group are more."""
 PART = 256
 """Samples that are read at once."""
-LEAST, SUITABLE, MANY = 20, 40, 128
+LEAST, SUITABLE, MANY = 20, 40, 64
 """Samples per group that are needed and that are advised, and groups that are advised at most."""
 UNEVEN = 4
 """How many times its share the largest group may hold; more, and drawing groups evenly would not draw the data."""
@@ -127,9 +127,9 @@ def grouped(source: Source, count: int, *, like: Source, is_own: bool = True) ->
     return Grouped(source, centres, prices)
 
 
-def suitable(samples: int) -> int:
+def suitable(samples: int, *, most: int = MANY) -> int:
     """How many groups so many images are best divided into; 0: none."""
-    return min(MANY, max(2, samples // SUITABLE)) if samples >= 2 * LEAST else 0
+    return min(most, max(2, samples // SUITABLE)) if samples >= 2 * LEAST else 0
 
 
 def kept_groups(source: Source, count: int, *, path: Path) -> Grouped:

@@ -103,7 +103,7 @@ class DataOptions:
         if not 0 <= self.hold_out < 1:
             raise UsageError(f"--hold-out is {self.hold_out}; it is a share from 0 to 1, for example --hold-out 0.1.")
         if self.clusters < 0 or self.clusters == 1:
-            raise UsageError(f"--clusters is {self.clusters}; it needs 2 or more, for example --clusters 128, or 0.")
+            raise UsageError(f"--clusters is {self.clusters}; it needs 2 or more, for example --clusters 64, or 0.")
         if self.to is not None and self.pairs in ("side-by-side", "masks", *MADE):
             raise UsageError(
                 f"--pairs {self.pairs} has both sides of a pair from one source, and --to names a second one; leave "
