@@ -181,8 +181,8 @@ def test_a_run_without_classes_says_how_to_train_with_some(make_run: Callable[..
     told = {
         ("no", ("square", "bar")): "to train with some, take --conditional auto",
         ("auto", ()): "put images into one folder per class, or let groups of similar samples "
-        "serve as classes with --clusters 4",
-        ("auto", ("square",)): "serve as classes with --no-labels --clusters 4",
+        "serve as classes with --clusters 2",
+        ("auto", ("square",)): "serve as classes with --no-labels --clusters 2",
     }
     for (conditional, classes), mend in told.items():
         run = make_run("dcgan", classes, conditional=conditional)
