@@ -108,14 +108,14 @@ def decided(
         old = old if old.found.why else None  # else somebody named its recipe
     clusters = old.data_options.clusters if old else auto.groups(source.spec, count=len(source))
     if clusters and not options.clusters:
-        try:
-            with distributed.main_first():
+        with distributed.main_first():  # to its end on every rank, or the others wait
+            try:
                 in_groups = open_source(data, replace(options, clusters=clusters))
-        except UnevenGroupsError as error:
-            told = f"auto: no groups as classes: {error}".partition(": leave out")[0]
-        else:
-            source.close()
-            source, options, told = in_groups, replace(options, clusters=clusters), in_groups.notes[-1]
+            except UnevenGroupsError as error:
+                told = f"auto: no groups as classes: {error}".partition(": leave out")[0]
+            else:
+                source.close()
+                source, options, told = in_groups, replace(options, clusters=clusters), in_groups.notes[-1]
         if distributed.is_main():
             say(told)
     if old:
