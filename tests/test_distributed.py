@@ -80,6 +80,17 @@ def test_two_ranks_equal_one_rank_with_the_doubled_batch(tmp_path: Path, start: 
     assert open_run(tmp_path / "two").rows()[-1]["samples"] == 128
 
 
+def test_two_ranks_begin_where_the_data_cannot_be_grouped(tmp_path: Path, start: Start) -> None:
+    kinds = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
+    np.savez(tmp_path / "copies.npz", images=kinds[np.arange(200) % 3])
+    words = ("train", "--data", "copies.npz", "--samples", "128", "--devices", "2", "--doctor", "off")
+    process = start(run="run", verb=words)
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert output.count("auto: no groups as classes") == 1
+    assert open_run(tmp_path / "run").spec.classes == ()
+
+
 @pytest.mark.slow
 def test_an_adapting_augmentation_is_as_strong_on_two_ranks_as_on_one(tmp_path: Path, start: Start) -> None:
     words = ["--data", "mnist", "--limit", "256", "--augment", "translation", "--augment-target", "0.6"]

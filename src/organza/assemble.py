@@ -112,7 +112,7 @@ def decided(
             try:
                 in_groups = open_source(data, replace(options, clusters=clusters))
             except UnevenGroupsError as error:
-                told = f"auto: no groups as classes: {error}".partition(": leave out")[0]
+                told = f"auto: no groups as classes: {error.reason}"
             else:
                 source.close()
                 source, options, told = in_groups, replace(options, clusters=clusters), in_groups.notes[-1]

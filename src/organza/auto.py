@@ -89,12 +89,13 @@ class Auto(Recipe):
         if data.grouped:
             why.append(f"{data.num_classes} groups of similar samples as classes, since there are no labels")
         fields: dict[str, Any] = {}
-        for changed, reason in changes:
+        for wanted, reason in changes:
+            changed = {key: value for key, value in wanted.items() if key not in self.asked}
             fields |= changed
             why.append(", ".join(f"{key} {shown(value)}" for key, value in changed.items()) + f": {reason}")
-        batch = min(fields.get("batch", found.recipe.batch), count)
-        batch = max(world, batch - batch % world)
-        if batch != fields.get("batch", found.recipe.batch):
+        usual = fields.get("batch", found.recipe.batch)
+        batch = max(world, min(usual, count) // world * world)
+        if batch != usual and not self.batch:
             fields["batch"] = batch
             why.append(f"batch {batch}: for {count:,} samples and {world} {'process' if world == 1 else 'processes'}")
         return replace(found, recipe=replace(found.recipe, **fields | self.asked), why=tuple(why))

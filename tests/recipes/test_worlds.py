@@ -43,15 +43,19 @@ def test_vanilla_learns_a_gaussian(tmp_path: Path) -> None:
 
 LEARNING: list[tuple[str, dict[str, object], int, float]] = [
     ("acgan", {"width": 8}, 20_000, 0.55),
+    ("acgan:paper", {"width": 8}, 20_000, 0.8),
     ("biggan", {"generator_width": 8, "critic_width": 8, "latent": 16, "standing": 4}, 10_000, 0.9),
     ("cgan", {"width": 8}, 20_000, 0.4),
     ("cut", {"width": 8, "blocks": 2}, 10_000, 0.6),
     ("cyclegan", {"width": 8, "blocks": 2}, 10_000, 0.65),
     ("dcgan", {"width": 8}, 40_000, 0.35),
+    ("dcgan:paper", {"width": 16}, 20_000, 0.5),
     ("fastgan", {"width": 1, "critic_width": 8}, 10_000, 0.65),
     ("infogan", {"width": 8, "hidden": 32}, 10_000, 0.35),
+    ("infogan:paper", {"width": 8}, 20_000, 0.5),
     ("inpaint", {"width": 8, "perceptual": "digits"}, 5_000, 0.8),  # it begins with a smooth filling
     ("lsgan", {"width": 8}, 10_000, 0.9),
+    ("lsgan:paper", {"width": 8}, 20_000, 0.5),
     ("pix2pix", {"width": 8}, 10_000, 0.3),
     ("progan", {"width": 8, "widest": 32}, 10_000, 0.88),
     ("r3gan", {"width": 16, "widest": 32}, 10_000, 0.45),
@@ -64,14 +68,14 @@ LEARNING: list[tuple[str, dict[str, object], int, float]] = [
     ("wgan", {"width": 8}, 10_000, 0.75),
     ("wgan_gp", {"width": 8}, 10_000, 0.5),
 ]
-"""Family, small networks, real samples to train on, and the share of the distance at the start that may be left."""
+"""Family and preset, small networks, real samples to train on, and the share of the distance that may be left."""
 FEW = ["fastgan"]
 """Families for few images: they see 96 and are compared with others."""
 
 
 @pytest.mark.parametrize(("name", "fields", "samples", "share"), LEARNING)
 def test_images_come_nearer_to_the_shapes(name: str, fields: dict[str, object], samples: int, share: float) -> None:
-    family = RECIPES[name]
+    family = RECIPES[name.partition(":")[0]]
     world = world_for(family, 96 if name in FEW else 960)
     torch.manual_seed(0)
     game = find(name, batch=32, **fields).recipe.build(world.spec)

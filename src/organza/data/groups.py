@@ -44,7 +44,11 @@ ROUNDS, BIDS = 12, 30
 
 
 class UnevenGroupsError(DataError):
-    """So many samples are alike that groups of equal size cannot be made."""
+    """So many samples are alike that groups of equal size cannot be made; `reason` is the message without advice."""
+
+    def __init__(self, reason: str, *, advice: str) -> None:
+        super().__init__(f"{reason}: {advice}")
+        self.reason = reason
 
 
 @final
@@ -121,8 +125,8 @@ def grouped(source: Source, count: int, *, like: Source, is_own: bool = True) ->
     if sizes.min() == 0 or sizes.max() > UNEVEN * len(rows) / count:
         raise UnevenGroupsError(
             f"so many samples of {like.name} are alike that {count} groups of equal size cannot be made (the largest "
-            f"would hold {sizes.max():,} of {len(rows):,}): leave out --clusters, or take away copies, which "
-            "organza data check lists"
+            f"would hold {sizes.max():,} of {len(rows):,})",
+            advice="leave out --clusters, or take away copies, which organza data check lists",
         )
     return Grouped(source, centres, prices)
 

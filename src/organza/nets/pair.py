@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from organza.data.spec import ImageSpec, Spec
 from organza.nets.conv import ConvCritic, ConvGenerator
@@ -51,6 +54,19 @@ def plain_generator(
 ) -> nn.Module:
     """The generator of the pair alone, for families with critics of their own. Arguments as for `plain_pair`."""
     return ready(bare_generator(data, latent=latent, width=width, num_classes=num_classes, norm=norm), init)
+
+
+def judged(critic: nn.Module, real: Tensor, fake: Tensor, *label: Tensor) -> Any:
+    """What a critic says of N real and N fake samples, 2N rows: scores, or a tuple of scores and what else it says.
+
+    In one pass, but in one for each side where the critic has batch norm. With statistics of both at once it would
+    judge by what no batch of fakes alone shows, and that is what the generator learns from.
+    """
+    fake = fake.to(real.dtype)
+    if not any(isinstance(layer, _BatchNorm) for layer in critic.modules()):
+        return critic(torch.cat([real, fake]), *(torch.cat([each, each]) for each in label))
+    said = critic(real, *label), critic(fake, *label)
+    return torch.cat(said) if isinstance(said[0], Tensor) else tuple(map(torch.cat, zip(*said, strict=True)))
 
 
 def bare_generator(data: Spec, *, latent: int, width: int, num_classes: int, norm: Norm) -> nn.Module:

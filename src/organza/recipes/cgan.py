@@ -26,7 +26,7 @@ from organza.losses import OBJECTIVES
 from organza.nets.heads import LabelledCritic
 from organza.nets.layers import Init, Norm
 from organza.nets.maxout import JointCritic, JointGenerator
-from organza.nets.pair import bare_generator, ready
+from organza.nets.pair import bare_generator, judged, ready
 from organza.penalties import score_and_squared_gradient
 from organza.recipe import Recipe
 from organza.schedules import cosine
@@ -101,7 +101,7 @@ class CGAN(Recipe):
             )  # a wrong class is as telling as a wrong sample: fakes have the real labels
 
             def scores(real: Tensor) -> Tensor:
-                return c(torch.cat([real, fake.to(real.dtype)]), torch.cat([label, label]))
+                return judged(c, real, fake, label)
 
             if self.r1 and clock.step % self.penalty_every == 0:  # one forward pass for the loss and its penalty
                 score, squared = score_and_squared_gradient(scores, real)

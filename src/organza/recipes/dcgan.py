@@ -27,7 +27,7 @@ from organza.game import Batch, Clock, Game, Loss, Player, Shared, Turn
 from organza.inference import at_once, from_latents
 from organza.losses import OBJECTIVES
 from organza.nets.layers import Init, Norm
-from organza.nets.pair import plain_pair
+from organza.nets.pair import judged, plain_pair
 from organza.penalties import PenaltyMode, score_and_squared_gradient, squared_slope
 from organza.recipe import Conditional, Recipe, known_classes
 from organza.schedules import constant, cosine
@@ -126,7 +126,7 @@ class DCGAN(Recipe):
 
             def scores(**changed: Tensor) -> Tensor:
                 both = sides | changed
-                return c(torch.cat([both["r1"], both["r2"].to(real.dtype)]), *labels(batch, 2))
+                return judged(c, both["r1"], both["r2"], *labels(batch))
 
             if penalties and clock.step % self.penalty_every == 0:
                 x, count = torch.cat([sides[name] for name in penalties]), len(penalties)

@@ -29,7 +29,7 @@ from organza.inference import at_once, from_latents, latents
 from organza.losses import OBJECTIVES
 from organza.nets.heads import Codes, ReadingCritic
 from organza.nets.layers import Init, Norm
-from organza.nets.pair import plain_generator, ready
+from organza.nets.pair import judged, plain_generator, ready
 from organza.penalties import score_and_squared_gradient
 from organza.recipe import Recipe
 from organza.schedules import cosine
@@ -119,7 +119,7 @@ class InfoGAN(Recipe):
 
             def scores(real: Tensor) -> Tensor:
                 nonlocal reading
-                score, reading = c(torch.cat([real, fake.to(real.dtype)]))
+                score, reading = judged(c, real, fake)
                 return score
 
             if self.r1 and clock.step % self.penalty_every == 0:  # one forward pass for the losses and the penalty

@@ -22,7 +22,7 @@ from organza.errors import UsageError
 from organza.game import Batch, Clock, Game, Loss, Player, Turn
 from organza.inference import at_once, from_latents
 from organza.nets.layers import Init, Norm
-from organza.nets.pair import plain_pair
+from organza.nets.pair import judged, plain_pair
 from organza.penalties import PenaltyMode, r1
 from organza.recipe import Conditional, Recipe, known_classes
 from organza.schedules import cosine
@@ -106,7 +106,7 @@ class LSGAN(Recipe):
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             real = batch[data.key]
             fake = g(batch["latent"], *labels(batch)).to(real.dtype)
-            real_score, fake_score = c(torch.cat([real, fake]), *labels(batch, 2)).float().chunk(2)
+            real_score, fake_score = judged(c, real, fake, *labels(batch)).float().chunk(2)
             squares = (real_score - self.real_target).square().mean() + (fake_score - self.fake_target).square().mean()
             terms = {"least_squares": squares / 2}
             if self.r1 and clock.step % self.penalty_every == 0:

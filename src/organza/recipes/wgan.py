@@ -23,7 +23,7 @@ from organza.game import Batch, Clock, Game, Loss, Player, Turn
 from organza.inference import at_once, from_latents
 from organza.losses import wasserstein_critic, wasserstein_generator
 from organza.nets.layers import Init, Norm
-from organza.nets.pair import plain_pair
+from organza.nets.pair import judged, plain_pair
 from organza.recipe import Conditional, Recipe, known_classes
 from organza.schedules import cosine
 
@@ -82,7 +82,7 @@ class WGAN(Recipe):
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             real, fake = batch[data.key], g(batch["latent"], *labels(batch))
-            real_score, fake_score = c(torch.cat([real, fake.to(real.dtype)]), *labels(batch, 2)).chunk(2)
+            real_score, fake_score = judged(c, real, fake, *labels(batch)).chunk(2)
             return Loss(
                 {"wasserstein": wasserstein_critic(real_score, fake_score)},
                 watch={"real_score": real_score, "fake_score": fake_score},

@@ -23,7 +23,7 @@ from organza.game import Batch, Clock, Game, Loss, Player, Turn
 from organza.inference import at_once, from_latents
 from organza.losses import wasserstein_critic, wasserstein_generator
 from organza.nets.layers import Init, Norm
-from organza.nets.pair import plain_pair
+from organza.nets.pair import judged, plain_pair
 from organza.penalties import PenaltyMode, interpolated_gradient
 from organza.recipe import Conditional, Recipe, known_classes
 from organza.schedules import cosine
@@ -94,7 +94,7 @@ class WGANGP(Recipe):
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             real = batch[data.key]
             fake = g(batch["latent"], *labels(batch)).to(real.dtype)
-            real_score, fake_score = c(torch.cat([real, fake]), *labels(batch, 2)).chunk(2)
+            real_score, fake_score = judged(c, real, fake, *labels(batch)).chunk(2)
             terms = {"wasserstein": wasserstein_critic(real_score, fake_score)}
             if self.gradient_penalty and clock.step % self.penalty_every == 0:
                 penalty = interpolated_gradient(
