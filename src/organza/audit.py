@@ -117,21 +117,22 @@ class Audit:
         return "It repeats itself" if odd else "Nearer to the training data than it should be"
 
     @property
-    def reason(self) -> str:
-        """The numbers behind it, as the rest of the sentence."""
+    def reasons(self) -> list[str]:
+        """The numbers behind it, a phrase each."""
         parts = []
         if self.repeats:
             pairs = f"{self.birthday.duplicates:,} of {self.birthday.pairs:,} pairs of fakes"
             parts.append(f"{pairs} are as alike as the two most alike of as many real images")
         parts += [
-            f"{space.share:.1%} of the fakes lie nearer to a training image in {name} than 99% of held-out images do"
+            f"{space.share:.1%} of the fakes lie nearer to a training image than 99% of held-out images do, by {name} "
+            "(1% by chance)"
             for name, space in self.spaces.items()
         ]
         parts.append(
-            f"{self.authenticity:.0%} are no near copies (authenticity; held-out images: {self.authenticity_floor:.0%})"
+            f"{self.authenticity:.0%} are no near copies (authenticity; of held-out images: "
+            f"{self.authenticity_floor:.0%})"
         )
-        parts.append(f"C_T is {self.copying.value:+.1f}, where 0 is right and far below 0 is copying")
-        return "; ".join(parts)
+        return [*parts, f"C_T is {self.copying.value:+.1f}, where 0 is right and far below 0 is copying"]
 
 
 def audit(

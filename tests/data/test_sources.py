@@ -374,7 +374,13 @@ def test_an_unknown_name_says_what_was_meant_and_that_no_path_was_found(options,
         open_source(wrong, options())
 
 
-@pytest.mark.parametrize("source", ["", "\0", "x" * 5000, "nothing/here"])
+def test_a_path_that_is_nearly_right_is_named(tmp_path, options):
+    write_images(tmp_path / "my cats", 3)
+    with pytest.raises(DataError, match=r"organza data check '.*/my cats'\."):
+        open_source(str(tmp_path / "my_cat"), options())
+
+
+@pytest.mark.parametrize("source", ["", "\0", "a\0b/c", "x" * 5000, "nothing/here"])
 def test_impossible_sources_are_data_errors(options, source):
     with pytest.raises(DataError):
         open_source(source, options())

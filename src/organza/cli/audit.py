@@ -50,7 +50,8 @@ def main(args: list[str]) -> int:
         checkpoint=given.checkpoint,
         device=devices.choose(given.device),
     )
-    print(f"{found.headline}: {found.reason}.\n{remark(found)}")
+    print("\n  ".join([f"{found.headline}:", *found.reasons]))
+    print(remark(found))
     source = open_source(str(run.config["data"]["source"]), run.data_options)
     print(f"pictures: {write_audit(run, found, source)}")
     return 1 if found.tone == "alarm" else 0

@@ -7,7 +7,7 @@ import os
 import shlex
 import zipfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -184,8 +184,12 @@ def locate(source: str) -> Path:
     path = Path(source).expanduser() if source else Path("?")
     if os.path.exists(path):
         return path
-    close = difflib.get_close_matches(source.lower(), SOURCES, n=1)
-    hint = f" Did you mean {close[0]!r}? Run: organza data check {close[0]}." if close else ""
+    beside: dict[str, str] = {}
+    with suppress(OSError, ValueError):
+        beside = {found.name.lower(): str(found) for found in path.parent.iterdir()}
+    known = beside | {name: name for name in SOURCES}
+    meant = [known[name] for name in difflib.get_close_matches(path.name.lower(), known, n=1)]
+    hint = f" Did you mean {meant[0]!r}? Run: organza data check {shlex.quote(meant[0])}." if meant else ""
     raise DataError(
         f"{source!r} is no known data set, and no such path was found ({path.absolute()}).{hint} It needs one of "
         f"{', '.join(SOURCES)}; or the path of a folder of images, or of a .zip, .npz, .npy or idx file."

@@ -41,7 +41,7 @@ def write_audit(run: Run, found: Audit, source: Source) -> Path:
         "heading": safe(heading(run.config, run.folder)),
         "tone": found.tone,
         "headline": safe(found.headline),
-        "reason": safe(found.reason),
+        "reason": safe("; ".join(found.reasons)),
         "remark": safe(remark(found)),
         "facts": facts(found),
         "spaces": "".join(section(name, space, found, source) for name, space in found.spaces.items()),

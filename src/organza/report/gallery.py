@@ -131,7 +131,7 @@ def variety(found: Neighbours) -> str:
     elif ratio < 0.85:
         told = "more alike than real images"
     elif ratio < 1.2:
-        told = "about as varied as real images"
+        told = "about as far apart as real images (whether some repeat, organza audit says)"
     return (
         f"Two of these fakes differ by {human(found.fake_spread)} on average, two real images by "
         f"{human(found.real_spread)}: the fakes are {told}."
