@@ -75,7 +75,7 @@ BATCH_STATISTICS_OFF = {
     "sngan": {"generator_norm": "none"},
     "stylegan2": {"minibatch_std": 0},
     "stylegan3": {"minibatch_std": 0, "decay": 1.0},
-    "wgan": {"generator_norm": "none"},
+    "wgan": {"generator_norm": "none", "critic_norm": "none"},
     "wgan_gp": {"generator_norm": "none"},
 }
 """Fields that switch batch statistics off where a family has them: micro-batches see other ones than the batch."""

@@ -39,14 +39,14 @@ class WGAN(Recipe):
     """Channels of the largest map; doubled at each halving of the size, up to 8 times. Hidden units for points."""
     conditional: Conditional = "auto"
     """Whether the generator takes labels and the critic judges sample and label together; auto: if there are any."""
-    clip: float = 0.2
+    clip: float = 0.1
     """No weight of the critic is larger than this (c in Algorithm 1)."""
     critic_repeats: int = 1
     """Critic updates per generator update (n_critic in Algorithm 1)."""
     generator_norm: Norm = "batch"
     """Norm of the generator's hidden layers."""
-    critic_norm: Norm = "none"
-    """Norm of the critic's hidden layers; batch couples the samples of a batch."""
+    critic_norm: Norm = "batch"
+    """Norm of the critic's hidden layers; it sees real and fake samples in batches of their own."""
     init: Init = "he"
     """How weights are drawn at the start."""
     generator_lr: float = 8e-3
@@ -137,13 +137,12 @@ PRESETS = {
         width=64,
         clip=0.01,
         critic_repeats=5,
-        critic_norm="batch",
         init="normal",
         generator_lr=5e-5,
         critic_lr=5e-5,
         final_rate=1.0,
         halflife=0.0,
     ),
-    "toy": WGAN(generator_lr=1e-3, critic_lr=1e-3, critic_repeats=2, clip=0.1),
+    "toy": WGAN(generator_lr=1e-3, critic_lr=1e-3, critic_repeats=2, critic_norm="none"),
     "tiny": WGAN(latent=8, width=4, batch=16, length=1),
 }
