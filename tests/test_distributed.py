@@ -80,6 +80,7 @@ def test_two_ranks_equal_one_rank_with_the_doubled_batch(tmp_path: Path, start: 
     assert open_run(tmp_path / "two").rows()[-1]["samples"] == 128
 
 
+@pytest.mark.slow
 def test_two_ranks_begin_where_the_data_cannot_be_grouped(tmp_path: Path, start: Start) -> None:
     kinds = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
     np.savez(tmp_path / "copies.npz", images=kinds[np.arange(200) % 3])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from organza.reading import balance
+from organza.reading import balance, has_probabilities
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,10 @@ from organza.reading import balance
 def test_the_words_follow_what_the_critic_recognises(real: float, fake: float, words: str) -> None:
     row = {"real_accuracy": real, "fake_accuracy": fake, "real_score": 1.0, "fake_score": -1.0}
     assert words in balance(row)
+
+
+def test_scores_of_a_wasserstein_game_are_no_probabilities() -> None:
+    row = {"real_accuracy": 1.0, "fake_accuracy": 1.0, "real_score": 9.0, "fake_score": 2.0, "loss/critic/hinge": 0.1}
+    assert has_probabilities(row)
+    assert not has_probabilities(row | {"loss/critic/wasserstein": -7.0})
+    assert balance(row | {"loss/critic/wasserstein": -7.0}).startswith("real samples score 7 above fakes")

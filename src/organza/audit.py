@@ -183,7 +183,7 @@ def audit(
         made = pool_made(game, run.spec, count=count, seed=seed, labels=labels)
         fakes = np.concatenate([part.samples for part in made])
         held = looked(reference.cache, held_out, judge)
-        fake = look(made, judge)
+        fake = look(made, judge, name="fakes")
         spaces = {"pixels": in_pixels(fakes, held_out, reference, order)}
         if judge.name != "pixels":
             spaces[judge.name] = in_features(fake, held, known, order)

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from organza import __version__, distributed
+from organza.data.progress import progress
 from organza.metrics.extractors import Extractor
 from organza.metrics.measures import Sample
 from organza.pictures import save_aside
@@ -22,17 +23,23 @@ from organza.pools import Pool
 PARTS = ("features", "probabilities", "labels")
 
 
-def look(pool: Pool, extractor: Extractor | None) -> Sample:
-    """What an extractor says of a pool, the same on every rank and for any number of them; None: points as they are."""
+def look(pool: Pool, extractor: Extractor | None, *, name: str = "samples") -> Sample:
+    """What an extractor says of a pool, the same on every rank and for any number of them; None: points as they are.
+
+    `name` is what the samples are called to somebody who waits.
+    """
     blocks = pool.blocks()
     mine: dict[int, list[np.ndarray | None]] = {}
-    for part in blocks[distributed.rank() :: distributed.world()]:
-        read = pool.read(part.start, part.stop)
-        if extractor is None:
-            mine[part.start] = [read.samples, None, read.labels]
-        else:
-            seen = extractor(read.samples)
-            mine[part.start] = [seen.features, seen.probabilities, read.labels]
+    with progress(f"Looking at {name}", total=pool.count) as advance:
+        for part in blocks[distributed.rank() :: distributed.world()]:
+            read = pool.read(part.start, part.stop)
+            if extractor is None:
+                mine[part.start] = [read.samples, None, read.labels]
+            else:
+                seen = extractor(read.samples)
+                mine[part.start] = [seen.features, seen.probabilities, read.labels]
+            if distributed.is_main():
+                advance((part.stop - part.start) * distributed.world())
     parts = [gathered({start: found[index] for start, found in mine.items()}, pool.count) for index in range(3)]
     features, probabilities, labels = parts
     return Sample(features if features is not None else np.zeros((0, 0)), probabilities, labels)

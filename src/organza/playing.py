@@ -187,4 +187,5 @@ def conclude(run: Run, source: Source, game: Game, clock: Clock, stop: Stop | No
         say(f"apply:    organza apply {run.quoted} IN OUT" + "; back: --reverse" * game.reverses)
     else:
         say(f"generate: organza generate {run.quoted} --count 64 --out samples.png")
-    say(f"longer:   {more_of(run)}")
+    if stop is None or stop.is_final:
+        say(f"longer:   {more_of(run)}")

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 
+def has_probabilities(row: dict[str, Any]) -> bool:
+    """Whether a score tells how sure the critic is; that of a Wasserstein game has neither zero nor scale."""
+    return not any(key.startswith("loss/") and key.endswith("/wasserstein") for key in row)
+
+
 def balance(row: dict[str, Any]) -> str:
     """One line on who is winning, from a row of metrics.jsonl."""
     if row.get("failed"):
@@ -13,6 +18,8 @@ def balance(row: dict[str, Any]) -> str:
     if not isinstance(real, float) or not isinstance(fake, float):
         return "no scores yet"
     gap = float(row.get("real_score", 0)) - float(row.get("fake_score", 0))
+    if not has_probabilities(row):
+        return f"real samples score {gap:.3g} above fakes: the critic's measure of how far they are from the data"
     if real > 0.99 and fake > 0.99:
         return "the critic tells real from fake nearly always: the generator's gradient may vanish"
     if gap < 0:

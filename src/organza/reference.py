@@ -95,9 +95,9 @@ def looked(cache: Path, pool: Pool, extractor: Extractor | None) -> Sample:
     Every rank must call it.
     """
     if extractor is None:
-        return look(pool, None)
+        return look(pool, None, name="real samples")
     key = [pool.sha256 if distributed.is_main() else "", repr(extractor), str(pool.block)]
-    return cached(cache, key, lambda: look(pool, extractor))
+    return cached(cache, key, lambda: look(pool, extractor, name="real samples"))
 
 
 def labels_for_all(real: Sample) -> np.ndarray | None:

@@ -112,7 +112,6 @@ def evaluate(
         judge, note = choose_extractor(reference.source, extractor, weights=weights, device=device, offline=offline)
         truth, beside = None, {}
         reals = reference.pool(count)
-        tell(f"looking at {reals.count:,} real samples")
         real = looked(reference.cache, reals, judge)
         labels = labels_for_all(real)
         if isinstance(target, Run):
@@ -152,8 +151,7 @@ def evaluate(
             made_by = {"target": absolute(str(target)), "checkpoint": "", "weights": "", "seed": None}
             made_by |= {"truncation": 1.0, "labels": "from the files" if source.spec.classes else "none"}
         check_alike(fakes.spec, reference.source.spec)
-        tell(f"looking at {fakes.count:,} fakes")
-        fake = look(fakes, judge)
+        fake = look(fakes, judge, name="fakes")
         a, b, floor_method = reference.floor(real, judge, count=count, fakes=fakes.count)
         if not distributed.is_main():
             return []
@@ -170,7 +168,7 @@ def evaluate(
             keys.sort(key=lambda key: key != "kernel")
         common = provenance(reference, reals, judge, fakes, made_by)
         common |= {"feature_dim": real.features.shape[1], "floor_method": floor_method}
-        tell("computing scores and their floors")
+        tell(f"computing {', '.join(keys)} and their floors")
         values = compute(table, keys, real, fake)
         found = records(table, values, floors(reference.cache, table, keys, a, b), judge, common)
         notes = [(keys[0] if keys else "", note), ("frechet", few)]
@@ -184,8 +182,8 @@ def evaluate(
 
 
 def tell(line: str) -> None:
-    """What is under way, for somebody who waits at a terminal."""
-    if sys.stderr.isatty() and distributed.is_main():
+    """What is under way, for somebody who waits."""
+    if distributed.is_main():
         print(f"{line} ...", file=sys.stderr, flush=True)
 
 

@@ -122,6 +122,12 @@ def test_one_bad_day_is_no_illness(illness: str) -> None:
     assert diagnose(history([{}] * 10 + [SICK[illness]])) == []
 
 
+def test_an_augmentation_that_hardly_acts_does_not_leak() -> None:
+    for share, found in ((0.1, []), (0.5, ["augmentation_leak"])):
+        rows = [{**SICK["augmentation_leak"], "augment_share": share}] * 12
+        assert [finding.name for finding in diagnose(history(rows))] == found
+
+
 @pytest.mark.parametrize("change", [{"real_accuracy": "nan"}, {"health/spread": "nan"}, {"health/counts": []}])
 def test_rows_that_lack_numbers_are_no_illness(change: dict[str, Any]) -> None:
     assert diagnose(history([change] * 12)) == []
@@ -134,11 +140,17 @@ def test_a_critic_that_wins_while_samples_still_improve_is_left_alone() -> None:
     assert diagnose(history(improving)) == []
 
 
-def test_scores_of_clipped_weights_may_be_large() -> None:
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("exploding_scores", SICK["exploding_scores"]), ("rate_too_high", {"health/step/critic": 0.1})],
+)
+def test_scores_and_steps_of_clipped_weights_may_be_large(name: str, change: dict[str, Any]) -> None:
     recipe = {"name": "wgan", "preset": None, "fields": {"clip": 0.2}}
-    large = history([SICK["exploding_scores"]] * 12).rows
-    assert [finding.name for finding in diagnose(History(large, CONFIG))] == ["exploding_scores"]
+    large = history([change] * 12).rows
+    assert [finding.name for finding in diagnose(History(large, CONFIG))] == [name]
     assert diagnose(History(large, {**CONFIG, "recipe": recipe})) == []
+    thrown = history([{"health/step/generator": 0.1}] * 12).rows
+    assert [finding.name for finding in diagnose(History(thrown, {**CONFIG, "recipe": recipe}))] == ["rate_too_high"]
 
 
 def test_missing_modes_are_named_and_a_whole_collapse_says_it_all() -> None:

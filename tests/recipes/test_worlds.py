@@ -65,7 +65,8 @@ LEARNING: list[tuple[str, dict[str, object], int, float]] = [
     ("stylegan3", {"width": 4, "widest": 16, "critic_width": 8, "layers": 4, "margin": 2}, 10_000, 0.6),
     # Fully connected and without penalties: it finds some of the shapes only.
     ("vanilla", SMALL | {"smooth": 0.1, "betas": (0.5, 0.999)}, 40_000, 0.6),
-    ("wgan", {"width": 8}, 10_000, 0.75),
+    ("wgan", {"width": 8}, 10_000, 0.4),
+    ("wgan:paper", {"width": 8, "generator_lr": 5e-4, "critic_lr": 5e-4}, 40_000, 0.5),
     ("wgan_gp", {"width": 8}, 10_000, 0.5),
 ]
 """Family and preset, small networks, real samples to train on, and the share of the distance that may be left."""

@@ -25,7 +25,7 @@ def progress(label: str, *, total: int) -> Iterator[Callable[[int], None]]:
 
     def advance(amount: int) -> None:
         nonlocal bar, done, due
-        done += amount
+        done = min(total, done + amount)
         if bar is not None:
             bar.update(bar.task_ids[0], completed=done)
         elif time.monotonic() < due:

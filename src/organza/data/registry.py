@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -186,7 +187,8 @@ def locate(source: str) -> Path:
         return path
     beside: dict[str, str] = {}
     with suppress(OSError, ValueError):
-        beside = {found.name.lower(): str(found) for found in path.parent.iterdir()}
+        some = islice(path.parent.iterdir(), 10_000)
+        beside = {found.name.lower(): str(found) for found in some if not found.name.startswith(".")}
     known = beside | {name: name for name in SOURCES}
     meant = [known[name] for name in difflib.get_close_matches(path.name.lower(), known, n=1)]
     hint = f" Did you mean {meant[0]!r}? Run: organza data check {shlex.quote(meant[0])}." if meant else ""

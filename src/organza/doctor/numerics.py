@@ -95,14 +95,18 @@ def penalty_dominates(history: History) -> Finding | None:
 
 
 def rate_too_high(history: History) -> Finding | None:
-    """A step changes the weights by several per cent of their size, or did so once and ruined the run."""
+    """A step changes the weights by several per cent of their size, or did so once and ruined the run.
+
+    A critic whose weights are clipped is left out: its box bounds them, so large steps bring it no further.
+    """
+    clipped = "critic" if history.fields.get("clip") else ""
 
     def sick(row: Row) -> bool | None:
-        steps = steps_of(row)
+        steps = steps_of(row, without=clipped)
         return max(steps) > 0.07 if steps else None
 
     period = history.lasting(sick, rows=history.exams)
-    thrown = [int(row["samples"]) for row in history.exams if max(steps_of(row), default=0.0) > 0.3]
+    thrown = [int(row["samples"]) for row in history.exams if max(steps_of(row, without=clipped), default=0.0) > 0.3]
     if period is None and thrown and history.is_far(4):
         period = thrown[0], thrown[-1]
     return step_size(
@@ -171,11 +175,10 @@ def step_size(
     )  # fmt: skip
 
 
-def steps_of(row: Row) -> list[float]:
-    """The relative step sizes that an examination found."""
-    return [
-        step for key, value in row.items() if key.startswith("health/step/") and (step := number(value)) is not None
-    ]
+def steps_of(row: Row, *, without: str = "") -> list[float]:
+    """The relative step sizes that an examination found, of all players but one."""
+    found = {key.removeprefix("health/step/"): number(row[key]) for key in row if key.startswith("health/step/")}
+    return [step for name, step in found.items() if step is not None and name != without]
 
 
 def penalties(history: History) -> list[tuple[str, str]]:

@@ -7,6 +7,8 @@ from organza.doctor.history import History, Row, mean, number
 from organza.doctor.remedies import penalise, rarer
 
 LEAKED = 0.6
+OFTEN = 0.3
+"""The share of images that an augmentation must act on to be learned; below it, fakes only look changed by chance."""
 
 
 def discriminator_overfits(history: History) -> Finding | None:
@@ -83,8 +85,8 @@ def augmentation_leak(history: History) -> Finding | None:
     for column in columns:
 
         def sick(row: Row, column: str = column) -> bool | None:
-            share = number(row.get(column))
-            return None if share is None else share > LEAKED
+            leaked, acts_on = number(row.get(column)), number(row.get("augment_share"))
+            return None if leaked is None else leaked > LEAKED and (acts_on is None or acts_on > OFTEN)
 
         period = history.lasting(sick, rows=history.exams)
         if period is not None:

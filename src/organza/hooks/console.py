@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from organza.game import Clock, Report
-from organza.reading import balance
+from organza.reading import balance, has_probabilities
 from organza.trainer import Budget
 
 PLAIN_EVERY_S = 10.0
@@ -131,7 +131,7 @@ class Console:
             f"{row['samples'] / 1000:,.1f} kimg  epoch {row['epoch']:.2f}"
         )
         numbers = []
-        if {"d_real", "d_fake"} <= row.keys():
+        if {"d_real", "d_fake"} <= row.keys() and has_probabilities(row):
             numbers.append(f"D(x) {number(row['d_real'])}  D(G(z)) {number(row['d_fake'])}")
             numbers.append(f"right on real {share(row['real_accuracy'])}, on fake {share(row['fake_accuracy'])}")
         losses: dict[str, list[str]] = {}

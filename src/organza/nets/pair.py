@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from organza.data.spec import ImageSpec, Spec
 from organza.nets.conv import ConvCritic, ConvGenerator
@@ -63,7 +62,7 @@ def judged(critic: nn.Module, real: Tensor, fake: Tensor, *label: Tensor) -> Any
     judge by what no batch of fakes alone shows, and that is what the generator learns from.
     """
     fake = fake.to(real.dtype)
-    if not any(isinstance(layer, _BatchNorm) for layer in critic.modules()):
+    if not any(isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) for layer in critic.modules()):
         return critic(torch.cat([real, fake]), *(torch.cat([each, each]) for each in label))
     said = critic(real, *label), critic(fake, *label)
     return torch.cat(said) if isinstance(said[0], Tensor) else tuple(map(torch.cat, zip(*said, strict=True)))

@@ -160,6 +160,7 @@ PRESETS = {
         width=64,
         loss="nonsaturating",
         class_weight=1.0,
+        class_of_fakes=True,
         r1=0.0,
         critic_norm="batch",
         init="normal",

@@ -120,7 +120,7 @@ class FastGAN(Recipe):
         def label(batch: Batch, times: int = 1) -> Tensor | None:
             return torch.cat([batch["label"]] * times) if num_classes else None
 
-        def judged(batch: Batch, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        def scored(batch: Batch, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
             """Scores of both, (N, places), and the reconstructions of the real ones."""
             if self.critic_norm == "batch":  # statistics of its own for each side, as in the paper
                 real_score, remade = c(real, label(batch), batch.get("place"))
@@ -136,14 +136,14 @@ class FastGAN(Recipe):
                 found: list[tuple[Tensor, Tensor, list[Tensor]]] = []
 
                 def scores(real: Tensor) -> Tensor:
-                    found.append(judged(batch, real, fake))
+                    found.append(scored(batch, real, fake))
                     return found[0][0].mean(1)
 
                 _, squared = score_and_squared_gradient(scores, real)
                 terms["r1"] = self.penalty_every * self.r1 / 2 * squared.mean()
                 real_score, fake_score, remade = found[0]
             else:
-                real_score, fake_score, remade = judged(batch, real, fake)
+                real_score, fake_score, remade = scored(batch, real, fake)
             # max(0, margin - score) with a margin of its own for each sample, from 1 - smooth to 1.
             raised = real_score + self.smooth * batch["margin"] if is_hinge else real_score
             terms[self.loss] = objective.critic(raised, fake_score)

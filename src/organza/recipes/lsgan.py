@@ -100,8 +100,8 @@ class LSGAN(Recipe):
             needs_noise = self.r1 and self.penalty == "finite_difference"
             return noise | ({"r1_noise": torch.randn(n, *data.shape)} if needs_noise else {})
 
-        def labels(batch: Batch, times: int = 1) -> list[Tensor]:
-            return [torch.cat([batch["label"]] * times)] if num_classes else []
+        def labels(batch: Batch) -> list[Tensor]:
+            return [batch["label"]] if num_classes else []
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             real = batch[data.key]

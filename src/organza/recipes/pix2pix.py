@@ -182,9 +182,10 @@ def indices_to_maps(source: Tensor, kinds: int) -> Tensor:
 
 
 PRESETS = {
+    # Batch norm of a single image, which is instance norm.
     "paper": Pix2Pix(
         batch=1, pretrain=0.0, perceptual="none", width=64, dropout_blocks=3, up="transposed",
-        generator_norm="batch", critic_norm="batch", critic_layers=3, critic_width=64, jitter=30 / 256, flip=True,
+        generator_norm="instance", critic_norm="instance", critic_layers=3, critic_width=64, jitter=30 / 256, flip=True,
         init="normal", generator_lr=2e-4, critic_lr=2e-4, final_rate=0.0, halflife=0.0, length=200,
     ),
     "hd": Pix2Pix(

@@ -24,6 +24,7 @@ from organza.inference import at_once, from_latents
 from organza.losses import OBJECTIVES
 from organza.nets.layers import ACTIVATIONS, Activation, Init, Norm, initialise
 from organza.nets.mlp import Reshape, mlp
+from organza.nets.pair import judged
 from organza.nets.small_conv import small_critic, small_generator
 from organza.recipe import Recipe
 
@@ -56,7 +57,7 @@ class VanillaGAN(Recipe):
     smooth: float = 0.0
     """One-sided label smoothing: real samples have the target 1 - smooth."""
     joint: bool = False
-    """Score real and fake in one forward pass: faster, and the same unless batch statistics then see both."""
+    """Score real and fake in one forward pass: faster, and the same. Where there is batch norm they stay apart."""
     generator_batch: int = 1
     """Latents in a generator update for each real sample in a critic update."""
     reuse: bool = False
@@ -102,7 +103,7 @@ class VanillaGAN(Recipe):
         def scores(batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
             real = (batch[data.key] + 1) / 2 if is_unit else batch[data.key]
             if self.joint:
-                real_score, fake_score = c(torch.cat([real, fake])).chunk(2)
+                real_score, fake_score = judged(c, real, fake).chunk(2)
                 return real_score, fake_score
             return c(real), c(fake)
 

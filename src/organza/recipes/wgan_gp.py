@@ -4,9 +4,8 @@ Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville. "Improved Training of Wasserste
 (arXiv:1704.00028).
 
 Differs from the paper: the default has larger steps, fewer critic updates and an averaged generator, for minutes
-instead of days; `paper` has the numbers of Algorithm 1. Real and fake share one forward pass. Labels: Miyato and
-Koyama 2018 (arXiv:1802.05637); a point between a real and a fake sample has their common label. Points (the toys) get
-fully connected networks.
+instead of days; `paper` has the numbers of Algorithm 1. Labels: Miyato and Koyama 2018 (arXiv:1802.05637); a point
+between a real and a fake sample has their common label. Points (the toys) get fully connected networks.
 """
 
 from __future__ import annotations
@@ -88,8 +87,8 @@ class WGANGP(Recipe):
             needs_noise = self.gradient_penalty and self.penalty == "finite_difference"
             return noise | ({"slope_noise": torch.randn(n, *data.shape)} if needs_noise else {})
 
-        def labels(batch: Batch, times: int = 1) -> list[Tensor]:
-            return [torch.cat([batch["label"]] * times)] if num_classes else []
+        def labels(batch: Batch) -> list[Tensor]:
+            return [batch["label"]] if num_classes else []
 
         def critic_loss(batch: Batch, clock: Clock) -> Loss:
             real = batch[data.key]
