@@ -9,7 +9,6 @@ from typing import Any, final
 import numpy as np
 import torch
 
-from organza.data.progress import progress
 from organza.errors import MeasureError
 from organza.metrics.classifier import class_divergence, class_histogram, classifier_score
 from organza.metrics.estimate import Estimate
@@ -311,14 +310,11 @@ Computed = tuple[Score, int, int]
 def compute(table: dict[str, Measure], keys: Sequence[str], real: Sample, fake: Sample) -> dict[str, Computed]:
     """The scores of some measures."""
     found: dict[str, Computed] = {}
-    groups = list(dict.fromkeys(table[key].group for key in keys))
-    with progress("Computing groups of scores", total=len(groups)) as advance:
-        for group in groups:
-            most = group.most or max(len(real), len(fake))
-            sides = real[:most], fake[:most]
-            for key, score in group.compute(*sides).items():
-                found[key] = score, len(sides[0]), len(sides[1])
-            advance(1)
+    for group in dict.fromkeys(table[key].group for key in keys):
+        most = group.most or max(len(real), len(fake))
+        sides = real[:most], fake[:most]
+        for key, score in group.compute(*sides).items():
+            found[key] = score, len(sides[0]), len(sides[1])
     return {key: found[key] for key in keys}
 
 
