@@ -333,8 +333,9 @@ def test_the_command_line_keeps_ranks_and_refuses(run: Run, tmp_path: Path, caps
     assert json.loads(capsys.readouterr().out.splitlines()[0])["seed"] == 7
     assert main(["compare", str(run.folder), str(tmp_path / "seven.jsonl")]) == 1
     assert "these differ: seed (0, 7)" in capsys.readouterr().out
-    assert main(["compare", str(run.folder), str(tmp_path / "b" / "checkpoints")]) == 1
-    assert "organza evaluate" in capsys.readouterr().err
+    unscored = [str(tmp_path / "b" / "checkpoints"), str(tmp_path)]
+    assert main(["compare", str(run.folder), *unscored]) == 1
+    assert " && ".join(f"organza evaluate {path}" for path in unscored) in capsys.readouterr().err
 
 
 def test_an_audit_tells_copies_from_new_images(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, final
@@ -31,12 +32,15 @@ def main(args: list[str]) -> int:
     given = parse(Compare, args, verb="compare", description=DESCRIPTION)
     from rich.console import Console
 
-    from organza.errors import UsageError
+    from organza.errors import MeasureError, UsageError
     from organza.metrics.record import comparable, read
     from organza.report.scores import WIDTH, overview
 
     if len(given.runs) < 2:
         raise UsageError(f"comparing needs two runs or more; got {len(given.runs)}")
+    if unscored := [path for path in given.runs if path.is_dir() and not (path / "scores.jsonl").exists()]:
+        commands = " && ".join(f"organza evaluate {shlex.quote(str(path))}" for path in unscored)
+        raise MeasureError(f"no scores yet in {', '.join(map(str, unscored))}. Score first: {commands}")
     groups, refused = comparable([read(path / "scores.jsonl" if path.is_dir() else path) for path in given.runs])
     console = Console() if Console().is_terminal else Console(width=WIDTH)
     if groups:
