@@ -179,7 +179,7 @@ IMAGES: dict[str, Measure] = {
         title="{label}",
         group=FRECHET_GROUP,
         higher_is_better=False,
-        meaning="how far the fakes as a whole are from the real images, in the eyes of the network",
+        meaning="how far the fakes as a whole are from the real images, by their features",
     ),
     "kernel": Measure(
         title="KD-{extractor}",

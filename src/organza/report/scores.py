@@ -16,7 +16,7 @@ WIDTH = 150
 """Of the table where there is no terminal."""
 FEW = 100
 """Samples of one side below which scores of whole sets are hardly more than chance (our threshold)."""
-DIRECTIONS = {True: "higher", False: "lower", None: "at floor"}
+DIRECTIONS = {True: "higher", False: "lower", None: "near floor"}
 
 
 def show(records: Sequence[Record], meanings: dict[str, str]) -> None:
