@@ -45,13 +45,13 @@ LEARNING: list[tuple[str, dict[str, object], int, float]] = [
     ("acgan", {"width": 8}, 20_000, 0.55),
     ("acgan:paper", {"width": 8}, 20_000, 0.8),
     ("biggan", {"generator_width": 8, "critic_width": 8, "latent": 16, "standing": 4}, 10_000, 0.9),
-    ("cgan", {"width": 8}, 20_000, 0.4),
-    ("cut", {"width": 8, "blocks": 2}, 10_000, 0.6),
-    ("cyclegan", {"width": 8, "blocks": 2}, 10_000, 0.65),
-    ("dcgan", {"width": 8}, 40_000, 0.35),
-    ("dcgan:paper", {"width": 16}, 20_000, 0.5),
+    ("cgan", {"width": 8}, 20_000, 0.75),
+    ("cut", {"width": 8, "blocks": 2}, 10_000, 0.7),
+    ("cyclegan", {"width": 8, "blocks": 2}, 10_000, 0.85),
+    ("dcgan", {"width": 8}, 40_000, 0.5),
+    ("dcgan:paper", {"width": 16}, 20_000, 0.6),
     ("fastgan", {"width": 1, "critic_width": 8}, 10_000, 0.65),
-    ("infogan", {"width": 8, "hidden": 32}, 10_000, 0.35),
+    ("infogan", {"width": 8, "hidden": 32}, 10_000, 0.5),
     ("infogan:paper", {"width": 8}, 20_000, 0.5),
     ("inpaint", {"width": 8, "perceptual": "digits"}, 5_000, 0.8),  # it begins with a smooth filling
     ("lsgan", {"width": 8}, 10_000, 0.9),
@@ -65,7 +65,7 @@ LEARNING: list[tuple[str, dict[str, object], int, float]] = [
     ("stylegan3", {"width": 4, "widest": 16, "critic_width": 8, "layers": 4, "margin": 2}, 10_000, 0.6),
     # Fully connected and without penalties: it finds some of the shapes only.
     ("vanilla", SMALL | {"smooth": 0.1, "betas": (0.5, 0.999)}, 40_000, 0.6),
-    ("wgan", {"width": 8}, 10_000, 0.4),
+    ("wgan", {"width": 8}, 10_000, 0.5),
     ("wgan:paper", {"width": 8, "generator_lr": 5e-4, "critic_lr": 5e-4}, 40_000, 0.5),
     ("wgan_gp", {"width": 8}, 10_000, 0.5),
 ]

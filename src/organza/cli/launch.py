@@ -35,7 +35,8 @@ def launch(devices: int, args: list[str]) -> int:
     except SignalException as error:
         return 128 + int(error.sigval)
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
+        killed = ((rank, one) for rank, one in error.failures.items() if one.exitcode < 0)
+        rank, failure = next(killed, error.get_first_failure())  # others fail when they miss it, maybe at the same look
         if failure.exitcode in (1, 2, 3, 130, 143):  # it has said itself what is wrong, or how to go on
             return failure.exitcode
         how = (
