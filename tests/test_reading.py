@@ -28,3 +28,5 @@ def test_scores_of_a_wasserstein_game_are_no_probabilities() -> None:
     assert has_probabilities(row)
     assert not has_probabilities(row | {"loss/critic/wasserstein": -7.0})
     assert balance(row | {"loss/critic/wasserstein": -7.0}).startswith("real samples score 7 above fakes")
+    fooled = {"real_score": 2.0, "fake_score": 9.0, "loss/critic/wasserstein": 7.0}
+    assert "scores fakes above real samples" in balance(row | fooled)

@@ -18,12 +18,12 @@ def balance(row: dict[str, Any]) -> str:
     if not isinstance(real, float) or not isinstance(fake, float):
         return "no scores yet"
     gap = float(row.get("real_score", 0)) - float(row.get("fake_score", 0))
+    if gap < 0:
+        return "the critic scores fakes above real samples: the generator fools it for now"
     if not has_probabilities(row):
         return f"real samples score {gap:.3g} above fakes: the critic's measure of how far they are from the data"
     if real > 0.99 and fake > 0.99:
         return "the critic tells real from fake nearly always: the generator's gradient may vanish"
-    if gap < 0:
-        return "the critic scores fakes above real samples: the generator fools it for now"
     if real + fake > 1.6 and abs(real - fake) <= 0.3:
         return "the critic is ahead: normal while the samples still improve"
     if abs(real - fake) > 0.6:
